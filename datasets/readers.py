@@ -1,0 +1,158 @@
+"""Files of surveys and spells, read so that ids stay text and errors can name the rows of the file."""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+
+from .errors import UserError, list_some, nearest
+from .table import Table
+
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
+
+
+def read_table(path: str | Path) -> Table:
+    """Read a file with one header row.
+
+    Parameters
+    ----------
+    path
+        Ends in .csv, .tsv or .txt (separated by commas, semicolons or tabs), .parquet, .xlsx (first sheet), .sav or
+        .zsav.
+
+    Returns
+    -------
+    Table
+        Named after the file. Cells of text files are text; empty rows are left out, but counted in the row numbers.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, or if it cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        folder = path.parent
+        siblings = [p.name for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise UserError(f"The file {path} {problem}.{nearest(path.name, siblings)}")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(
+            f"{path.name}: files ending in '{path.suffix}' cannot be read. "
+            f"Save it as one of {', '.join(_READERS)} (CSV works everywhere)."
+        )
+    return reader(path)
+
+
+def is_readable_name(text: str) -> bool:
+    """Whether text looks like the path of a file that `read_table` reads."""
+    return Path(text).suffix.lower() in _READERS
+
+
+def read_tables(interventions: object, table: Table) -> object:
+    """Replace paths among the values of `interventions` by the tables they name; columns of `table` come first."""
+    if not isinstance(interventions, Mapping):
+        return interventions
+    return {
+        name: read_table(given)
+        if isinstance(given, Path) or (isinstance(given, str) and given not in table and is_readable_name(given))
+        else given
+        for name, given in interventions.items()
+    }
+
+
+def _read_text(path: Path) -> Table:
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252", errors="replace")
+    head = text.lstrip("\r\n").split("\n", 1)[0]
+    separator = max(",;\t", key=head.count)
+    try:
+        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise UserError(f"{path.name} cannot be read as a table ({error}): look for an unclosed quote.") from None
+    filled = [(row, cells) for row, cells in enumerate(records, start=1) if any(c.strip() for c in cells)]
+    if not filled:
+        raise UserError(f"{path.name} is empty.")
+    header = [name.strip() for name in filled[0][1]]
+    while header and not header[-1]:
+        header.pop()
+    width = len(header)
+    for row, cells in filled[1:]:
+        if any(c.strip() for c in cells[width:]):
+            raise UserError(
+                f"{path.name}, row {row}, has {len(cells)} cells while the header has {width}. "
+                "Put quotation marks around text that contains the separator."
+            )
+    body = [(cells + [""] * (width - len(cells)))[:width] for _, cells in filled[1:]]
+    if separator == ";":
+        # Where the semicolon separates, the comma is the decimal sign (most of continental Europe).
+        body = [[c.replace(",", ".") if _DECIMAL_COMMA.fullmatch(c) else c for c in cells] for cells in body]
+    rows = np.array([row for row, _ in filled[1:]], dtype=int)
+    return _table(path, pd.DataFrame(body, columns=header, dtype=str), rows)
+
+
+def _read_excel(path: Path) -> Table:
+    # Read without a header, so that pandas neither renames columns nor hides how many rows stand above.
+    try:
+        cells = pd.read_excel(path, header=None, dtype=object, keep_default_na=False, na_values=[""])
+    except (BadZipFile, ValueError, KeyError, OSError) as error:
+        raise UserError(f"{path.name} cannot be read as an Excel workbook ({error}). Save it as CSV.") from None
+    filled = np.flatnonzero(cells.notna().any(axis=1))
+    if not len(filled):
+        raise UserError(f"{path.name}: the first sheet is empty.")
+    header = cells.iloc[filled[0]]
+    named = header.notna().to_numpy()
+    frame = cells.iloc[filled[1:], named].reset_index(drop=True)
+    frame.columns = [str(name).strip() for name in header[named]]
+    return _table(path, frame, filled[1:] + 1)
+
+
+def _read_parquet(path: Path) -> Table:
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path.name} cannot be read as Parquet ({error}).") from None
+    return Table.from_frame(frame, path.name)
+
+
+def _read_spss(path: Path) -> Table:
+    try:
+        import pyreadstat
+    except ImportError:
+        raise UserError(
+            f"{path.name}: to read SPSS files install pyreadstat (pip install 'equipoise[spss]'), or save it as CSV."
+        ) from None
+    try:
+        frame, _ = pyreadstat.read_sav(path)
+    except (pyreadstat.ReadstatError, OSError) as error:
+        raise UserError(f"{path.name} cannot be read as an SPSS file ({error}).") from None
+    return Table.from_frame(frame, path.name)
+
+
+def _table(path: Path, frame: pd.DataFrame, rows: np.ndarray) -> Table:
+    twice = frame.columns[frame.columns.duplicated()].unique()
+    twice = [name for name in twice if name]
+    if twice:
+        raise UserError(f"{path.name} has several columns named {list_some(map(repr, twice))}; rename all but one.")
+    return Table(frame, rows, path.name)
+
+
+_READERS: dict[str, Callable[[Path], Table]] = {
+    ".csv": _read_text,
+    ".tsv": _read_text,
+    ".txt": _read_text,
+    ".parquet": _read_parquet,
+    ".xlsx": _read_excel,
+    ".sav": _read_spss,
+    ".zsav": _read_spss,
+}

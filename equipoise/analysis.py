@@ -1,0 +1,150 @@
+"""The analysis file: read, checked, and turned into a `Study` and a `CapacityModel`."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .datasets.errors import UserError, list_some, nearest
+from .schema import AnalysisTable, validate
+
+if TYPE_CHECKING:
+    from .datasets import Study
+    from .models import CapacityModel
+
+DATA_SUFFIXES = {".csv", ".tsv", ".xlsx", ".xls", ".parquet", ".sav", ".dta", ".nc"}
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A valid analysis file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what it names lies relative to its folder.
+    spec : AnalysisTable
+        Its content, checked against the schema.
+
+    Examples
+    --------
+    >>> analysis = Analysis.read("analysis.toml")           # doctest: +SKIP
+    >>> study = analysis.study()                            # doctest: +SKIP
+    >>> model = analysis.model(study)                       # doctest: +SKIP
+    """
+
+    path: Path
+    spec: AnalysisTable
+
+    @classmethod
+    def read(cls, path: str | Path) -> Analysis:
+        """Read and check an analysis file.
+
+        Raises
+        ------
+        UserError
+            Not TOML, an unknown or misspelt key (with the nearest valid one), a wrong type, a TODO left open.
+        OSError
+            The file cannot be read.
+        """
+        path = Path(path)
+        if path.suffix.lower() in DATA_SUFFIXES and path.is_file():
+            raise UserError(
+                f"{path} is a data file; an analysis file (.toml) is needed. `equipoise init {path}` writes one for it."
+            )
+        try:
+            # utf-8-sig: some editors put a byte order mark in front, which TOML does not know.
+            raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is not text in UTF-8 (byte {error.start + 1}); an analysis file is.") from None
+        except tomllib.TOMLDecodeError as error:
+            hint = " In paths write / in place of \\." if "escape" in str(error).lower() else ""
+            raise UserError(f"{path} is not valid TOML: {error}.{hint}") from None
+        return cls(path, validate(raw, str(path)))
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the file's paths start from."""
+        return self.path.parent
+
+    def study(self) -> Study:
+        """The study that the file describes; raises `UserError` for anything wrong with the data."""
+        spec = self.spec.study
+        if spec.dataset == "example":
+            from .datasets.example import load_example
+
+            study = load_example()
+        elif spec.dataset == "asip":
+            from .datasets.asip import fetch_asip
+
+            study = fetch_asip(holds=spec.holds, **_stated(spec, "repeated"))
+        else:
+            study = self._study_from_file()
+        unknown = [name for name in self.spec.interventions if name not in study.interventions]
+        if unknown:
+            raise UserError(
+                f"{self.path}, [interventions.{unknown[0]}]: the study has no such intervention."
+                f"{nearest(unknown[0], study.interventions)} It has: {list_some(study.interventions, 20)}."
+            )
+        return study
+
+    def _study_from_file(self) -> Study:
+        from .datasets import Score, Study
+
+        spec = self.spec.study
+        scores = {}
+        for name, table in spec.scores.items():
+            try:
+                scores[name] = Score(**table.model_dump(exclude_unset=True))
+            except UserError as error:
+                raise UserError(f"{self.path}, [study.scores.{name}]: {error}") from None
+        interventions = {
+            name: self.folder / table.spells if table.spells is not None else table.column
+            for name, table in self.spec.interventions.items()
+        }
+        keys = ("unit", "covariates", "holds", "missing_covariates", "carry_limit", "repeated")
+        return Study.from_file(
+            self.folder / spec.data,
+            clinician=spec.clinician,
+            time=spec.time,
+            time_unit=spec.time_unit,
+            scores=scores,
+            interventions=interventions,
+            **_stated(spec, *keys),
+        )
+
+    def model(self, study: Study) -> CapacityModel:
+        """The model that the file describes, checked against the study; nothing of it is built yet."""
+        from .models import CapacityModel
+
+        stated = self.spec.model.model_dump(exclude_unset=True)
+        levers = {name: table.lever for name, table in self.spec.interventions.items() if table.lever is not None}
+        if levers:
+            common = self.spec.model.interventions
+            stated["interventions"] = {name: levers.get(name, common) for name in study.interventions}
+        try:
+            model = CapacityModel(**stated)
+            model.equations(study)  # meets every formula and prior with the study's own columns
+        except UserError as error:
+            raise UserError(f"{self.path}, [model]: {error}") from None
+        return model
+
+    def truth(self) -> dict[str, Any] | None:
+        """The parameters behind a simulated study, to set beside the estimates; None for real ones."""
+        if self.spec.study.dataset != "example":
+            return None
+        from .datasets.example import example_truth
+
+        return example_truth()
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """Arguments of `equipoise.fit`, defaults filled in."""
+        return self.spec.sampling.model_dump()
+
+
+def _stated(table, *keys) -> dict[str, Any]:
+    """Of these keys, those that the file holds: for the others the library's own defaults stand."""
+    return {key: getattr(table, key) for key in keys if key in table.model_fields_set}

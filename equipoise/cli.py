@@ -1,0 +1,185 @@
+"""The command line: ``equipoise demo | init | check | run | report``."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from .datasets.errors import UserError
+
+app = typer.Typer(
+    name="equipoise",
+    help=(
+        "How fast is each clinician's capacity for compassion replenished and depleted, and which programme moves it?"
+        " From a survey file to a report: `equipoise init survey.csv`, then `equipoise run analysis.toml`."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,  # a user's mistake is one message; anything else is a bug and keeps its traceback
+)
+
+INTERRUPTED = 130
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The analysis file (.toml).", show_default=False)]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Folder for the results, used exactly as named. Default: results/NAME/ beside the analysis file.",
+        show_default=False,
+    ),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Do everything again, even what is already done.")]
+
+
+def _command(example: str) -> Callable:
+    """Register a command whose help ends in an example and whose user mistakes end in one message."""
+
+    def register(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def guarded(*args, **kwargs):
+            try:
+                return function(*args, **kwargs)
+            except UserError as error:
+                _fail(str(error))
+            except BrokenPipeError:
+                # The reader of our output has gone (`| head`). Python would complain once more when it flushes.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(1) from None
+            except OSError as error:
+                _fail(f"{error.filename}: {error.strerror}." if error.filename else str(error))
+            except KeyboardInterrupt:
+                _fail("Interrupted; complete results that were there are unchanged.", INTERRUPTED)
+
+        return app.command(epilog=f"Example: `{example}`")(guarded)
+
+    return register
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    pass
+
+
+@_command("equipoise demo")
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the analysis file and its results.")
+    ] = Path("equipoise-demo"),
+    fresh: Fresh = False,
+) -> None:
+    """Analyse the bundled study of 12 units, and set the estimates beside the truth it was simulated from."""
+    from .starter import write_demo
+
+    file, written = write_demo(output)
+    _say(f"{'Wrote' if written else 'Using'} {file}.")
+    _run(file, None, fresh)
+
+
+@_command("equipoise init survey.csv")
+def init(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="The survey file: .csv, .xlsx, .parquet or .sav.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder for analysis.toml. Default: that of the data."),
+    ] = None,
+) -> None:
+    """Write a commented analysis.toml for a survey file, with best guesses at what its columns mean."""
+    from .starter import write_analysis
+
+    file, open_questions = write_analysis(data, output)
+    typer.echo(f"Wrote {file}.")
+    for question in open_questions:
+        typer.echo(f"  TODO: {question}")
+    typer.echo(f"Look it over{' and fill in each TODO' if open_questions else ''}, then: equipoise check {file}")
+
+
+@_command("equipoise check analysis.toml")
+def check(file: File) -> None:
+    """Validate an analysis file and say what the study can and cannot tell, without sampling."""
+    from .check import check as examine
+
+    found = examine(file)
+    typer.echo(f"{file} is valid. Nothing was sampled.")
+    _list("The study", found.study)
+    _list("What it can tell", found.tells)
+    _list("What it cannot tell, or only by its priors", found.cautions or ["Nothing stands out."])
+    typer.echo(f"\nNext: equipoise run {file}")
+
+
+@_command("equipoise run analysis.toml")
+def run(file: File, output: Output = None, fresh: Fresh = False) -> None:
+    """Do all that an analysis file asks for: sampling, tables, figures and the report. What is done is kept."""
+    _run(file, output, fresh)
+
+
+@_command("equipoise report analysis.toml")
+def report(file: File, output: Output = None) -> None:
+    """Write tables, figures and the report again from saved draws, without sampling."""
+    from .run import report as write_again
+
+    _tell(write_again(file, output=output, note=_say))
+
+
+def _run(file: Path, output: Path | None, fresh: bool) -> None:
+    from .run import run as do
+
+    _tell(do(file, output=output, fresh=fresh, note=_say))
+
+
+def _tell(outcome) -> None:
+    """Say what came of a run, its warnings first."""
+    from .run import shown
+
+    for warning in outcome.warnings:
+        typer.secho(f"WARNING: {warning}", fg=typer.colors.RED, bold=True)
+    for path in outcome.kept:
+        typer.echo(f"A file of yours had the name of a result and is now {shown(path)}.")
+    if outcome.done == "interrupted":
+        typer.echo(
+            f"Interrupted: the draws so far are in {shown(outcome.folder)}, marked as incomplete; there is no report."
+            " Run the command again for complete results."
+        )
+        raise typer.Exit(INTERRUPTED)
+    if outcome.done == "nothing":
+        typer.echo("All of it is done already, for these inputs (--fresh does it again).")
+    typer.echo(f"Report: {shown(outcome.page)}")
+    typer.echo(f"Tables, figures and draws: {shown(outcome.folder)}")
+
+
+def _list(title: str, lines: list[str]) -> None:
+    typer.echo(f"\n{title}")
+    for line in lines:
+        typer.echo(f"  - {line}")
+
+
+def _say(text: str) -> None:
+    """Progress goes to standard error, so that results on standard output begin with their warnings."""
+    typer.echo(text, err=True)
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    typer.secho(f"Error: {message}", err=True, fg=typer.colors.RED)
+    raise typer.Exit(code)

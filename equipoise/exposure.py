@@ -1,0 +1,106 @@
+"""What the exposure to interventions can tell: from which comparison, and where there is none."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+
+def intervention_findings(study, model, found) -> None:
+    """Add to a `Check` what is to be said about each intervention, and about pairs of them."""
+    from .models.design import mean_exposures, staggered_roll_outs
+
+    if not study.interventions:
+        return
+    share = mean_exposures(study)
+    staggered = staggered_roll_outs(study)
+    dose = _dose_between_surveys(study)
+    for k, name in enumerate(study.interventions):
+        _one(study, name, k, share[:, k], k in staggered, found)
+    periods = model.resolve_periods(study, staggered)
+    if periods >= 2:
+        found.tells.append(f"Calendar time has an effect of its own in {periods} periods.")
+    if model.adjust_selection and (share.std(axis=0) > 0.01).any():
+        found.tells.append(
+            "The study is not said to be randomised, so a clinician's mean exposure enters the level and effects come"
+            " from changes within clinicians (randomised = true in [model] if exposure was drawn by lot)."
+        )
+    elif model.randomised:
+        found.tells.append("Said to be randomised: differences between clinicians count as effects too.")
+    for a, b in itertools.combinations(range(len(study.interventions)), 2):
+        if min(np.ptp(dose[:, a]), np.ptp(dose[:, b])) > 0 and abs(np.corrcoef(dose[:, a], dose[:, b])[0, 1]) > 0.95:
+            first, second = study.interventions[a], study.interventions[b]
+            found.cautions.append(
+                f"{first} and {second} were in force at (nearly) the same times for the same clinicians, or one exactly"
+                " where the other was not: their effects cannot be told apart."
+            )
+
+
+def _one(study, name: str, k: int, share: np.ndarray, staggered: bool, found) -> None:
+    spells = study.spells[study.spells["intervention"] == k]
+    exposed = share > 0
+    clinicians, units = int(exposed.sum()), len(set(study.unit_code[exposed]))
+    found.study.append(
+        f"{name}: {clinicians} of {study.n_clinicians} clinicians exposed, in {units} of {study.n_units} units,"
+        f" {share.mean():.0%} of the time (by dose)."
+    )
+    if not clinicians:
+        found.cautions.append(f"{name}: nobody was exposed during the follow-up; its effect is what the prior says.")
+        return
+    first, last = _follow_up(study)
+    code = spells["clinician"].to_numpy()
+    start, end = spells["start"].to_numpy(), spells["end"].to_numpy()
+    moves = ((start > first[code]) & (start < last[code])) | ((end > first[code]) & (end < last[code]))
+    if not moves.any():
+        if clinicians == study.n_clinicians and np.ptp(share) < 1e-9:
+            found.cautions.append(
+                f"{name}: everybody was exposed from the first survey to the last. Without a contrast its effect"
+                " cannot be told from the level, and will be what the prior says."
+            )
+        else:
+            found.cautions.append(
+                f"{name}: never starts or ends within anybody's follow-up, so it is compared between clinicians only;"
+                " who took it and who did not may have differed before."
+            )
+        return
+    later = np.unique(start[moves & (start > first[code])])
+    runs_on = bool((end[moves] >= last[code][moves]).all())
+    if staggered:
+        found.tells.append(
+            f"{name} was rolled out at {later.size} different dates: clinicians not yet exposed are the comparison."
+        )
+    elif clinicians == study.n_clinicians and later.size == 1 and runs_on:
+        found.cautions.append(
+            f"{name}: everybody starts at the same time and nobody stops. Before and after are compared without a"
+            " control, so whatever else changed then counts as its effect."
+        )
+    else:
+        found.tells.append(f"{name} starts or ends within the follow-up of {np.unique(code[moves]).size} clinicians.")
+    by_unit = all(np.ptp(share[study.unit_code == u]) < 0.05 for u in range(study.n_units))
+    if by_unit and 1 < study.n_units < 10 and clinicians < study.n_clinicians:
+        found.cautions.append(
+            f"{name} was given to whole units, {units} of only {study.n_units}: what sets units apart by chance looks"
+            " like its effect, and the interval leans on the prior for the spread between units."
+        )
+
+
+def _follow_up(study) -> tuple[np.ndarray, np.ndarray]:
+    """First and last time of each clinician."""
+    times = study.occasions.groupby("clinician")["time"]
+    return times.min().to_numpy(), times.max().to_numpy()
+
+
+def _dose_between_surveys(study) -> np.ndarray:
+    """Dose of each intervention in the middle of each interval between two surveys, (intervals, interventions)."""
+    time, code = study.occasions["time"].to_numpy(float), study.occasions["clinician"].to_numpy()
+    same = code[1:] == code[:-1]
+    middle, owner = ((time[1:] + time[:-1]) / 2)[same], code[1:][same]
+    dose = np.zeros((max(middle.size, 1), len(study.interventions)))
+    begin = np.searchsorted(owner, np.arange(study.n_clinicians), side="left")
+    stop = np.searchsorted(owner, np.arange(study.n_clinicians), side="right")
+    for spell in study.spells.itertuples():
+        mine = slice(begin[spell.clinician], stop[spell.clinician])
+        inside = (middle[mine] >= spell.start) & (middle[mine] < spell.end)
+        dose[mine, spell.intervention][inside] = spell.dose
+    return dose

@@ -1,0 +1,299 @@
+"""From an analysis file to a results folder: what is done already is kept, the rest is done and swapped in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from . import keys, outputs
+from .analysis import Analysis
+from .datasets.errors import UserError
+
+DRAWS = "posterior.nc"
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes
+    ----------
+    folder : Path
+        Where its results are; of an interrupted run the folder of the incomplete draws.
+    done : {"nothing", "report", "everything", "interrupted"}
+        What had to be done.
+    warnings : list of str
+        What must stand at the head of every output.
+    kept : list of Path
+        Files of the user's that had the name of a result and were kept under another.
+    """
+
+    folder: Path
+    done: Literal["nothing", "report", "everything", "interrupted"]
+    warnings: list[str]
+    kept: list[Path]
+
+    @property
+    def page(self) -> Path:
+        """The report."""
+        return self.folder / "report.html"
+
+
+def run(
+    path: str | Path,
+    *,
+    output: str | Path | None = None,
+    fresh: bool = False,
+    progress: bool = True,
+    note: Note = lambda text: None,
+) -> Outcome:
+    """Do everything that an analysis file asks for and that is not already done.
+
+    Parameters
+    ----------
+    path : path
+        The analysis file.
+    output : path, optional
+        The results folder; ``results/<stem>/`` beside the analysis file by default.
+    fresh : bool
+        Sample and report anew, whatever is there.
+    progress : bool
+        Show progress bars (on standard error).
+    note : callable
+        Takes sentences about what is being done.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    UserError
+        Before any sampling, for anything wrong with file, data, model or results folder.
+    KeyboardInterrupt
+        Where Ctrl-C came before there was a draw to keep.
+    """
+    job = _Job(Analysis.read(path), output)
+    with outputs.locked(job.target):
+        kept = job.prepare()
+        if fresh:
+            return job.sample(progress, note, kept)
+        if job.is_reported():
+            return Outcome(job.target, "nothing", _warnings(job.target), kept)
+        for folder in (job.target, job.incomplete):
+            if job.has_draws(folder):
+                note("The draws are there already; writing the report.")
+                return job.report(folder, kept)
+        if before := outputs.read_provenance(job.target):
+            what = keys.changed(before.get("inputs", {}), job.inputs)
+            note(f"Sampling again: {', '.join(what) or 'the draws'} changed since the results in {shown(job.target)}.")
+        return job.sample(progress, note, kept)
+
+
+def report(path: str | Path, *, output: str | Path | None = None, note: Note = lambda text: None) -> Outcome:
+    """Write tables, figures and page anew from saved draws, without sampling.
+
+    Draws made with other versions serve too, so that an old analysis can be looked at again; draws of another study
+    or another model do not.
+
+    Raises
+    ------
+    UserError
+        As for `run`, and if there are no draws for this study and model.
+    """
+    job = _Job(Analysis.read(path), output)
+    with outputs.locked(job.target):
+        kept = job.prepare()
+        before = outputs.read_provenance(job.target) or {}
+        if DRAWS not in outputs.intact_files(job.target):
+            raise UserError(f"There are no draws in {shown(job.target)} yet; `equipoise run {path}` makes them.")
+        what = keys.changed(before["inputs"], job.inputs)
+        if {"the study", "the model"} & set(what):
+            raise UserError(
+                f"The draws in {shown(job.target)} do not belong to this analysis any more: {', '.join(what)} changed."
+                f" `equipoise run {path}` samples again."
+            )
+        if what:
+            note(f"The draws were made before {', '.join(what)} changed; `equipoise run {path}` would sample again.")
+        return job.report(job.target, kept)
+
+
+class _Job:
+    """One analysis with its study, model, keys and folders."""
+
+    def __init__(self, analysis: Analysis, output: str | Path | None):
+        self.analysis = analysis
+        self.study = analysis.study()
+        self.model = analysis.model(self.study)
+        self.truth = analysis.truth()
+        self.sampling = analysis.sampling
+        self.target = outputs.results_folder(analysis.path, output)
+        self.incomplete = outputs.incomplete_folder(self.target)
+        self.inputs = keys.plain(keys.sampling_inputs(self.study, self.model, self.sampling))
+        self.key = keys.digest(self.inputs)
+
+    def prepare(self) -> list[Path]:
+        """Mend what an earlier command left, and see that results can be put in place."""
+        kept = outputs.repair(self.target) + outputs.repair(self.incomplete)
+        outputs.check_target(self.target)
+        outputs.check_target(self.incomplete)
+        return kept
+
+    def report_key(self, sampling_key: str) -> str:
+        section = self.analysis.spec.report.model_dump()
+        return keys.digest(keys.report_inputs(sampling_key, section, self.truth))
+
+    def has_draws(self, folder: Path) -> bool:
+        """Whether a folder holds the whole of the draws that this analysis would make."""
+        found = outputs.read_provenance(folder)
+        return (
+            found is not None
+            and found.get("complete") is True
+            and found.get("sampling_key") == self.key
+            and DRAWS in outputs.intact_files(folder)
+        )
+
+    def is_reported(self) -> bool:
+        """Whether all of it is done: draws and report for these inputs, and no file missing."""
+        if not self.has_draws(self.target):
+            return False
+        found = outputs.read_provenance(self.target)
+        # A file that was edited is left alone; one that is gone is made again.
+        return found.get("report_key") == self.report_key(self.key) and all(
+            (self.target / name).exists() for name in found["files"]
+        )
+
+    def sample(self, progress: bool, note: Note, kept: list[Path]) -> Outcome:
+        with outputs.staged(self.target) as staging:
+            asked = f"{self.sampling['chains']} chains of {self.sampling['draws']} draws"
+            note(f"Sampling {asked} (Ctrl-C keeps those there are).")
+            with _quiet():
+                fit = _sample(self.model, self.study, **self.sampling, progress=progress)
+            if not fit.complete:
+                return self.keep(fit, fit.save, kept)
+            fit.save(staging / DRAWS)
+            try:
+                return self.finish(fit, staging, self.inputs, "everything", kept)
+            except BaseException:
+                # Minutes of sampling are worth keeping whatever went wrong with the report; a later run takes them up.
+                if (staging / DRAWS).exists():
+                    self.keep(fit, lambda path: shutil.copyfile(staging / DRAWS, path), [])
+                    note(f"No report yet; the draws are kept in {shown(self.incomplete)} for the next run.")
+                raise
+
+    def report(self, source: Path, kept: list[Path]) -> Outcome:
+        """Tables, figures and page from the draws in a folder."""
+        inputs = outputs.read_provenance(source)["inputs"]
+        with outputs.staged(self.target) as staging:
+            _link(source / DRAWS, staging / DRAWS)
+            fit = _restore(staging / DRAWS, self.study, self.model)
+            return self.finish(fit, staging, inputs, "report", kept)
+
+    def finish(self, fit, staging: Path, inputs: dict, done, kept: list[Path]) -> Outcome:
+        """Complete the results and swap them in."""
+        section = self.analysis.spec.report
+        options = {} if section.clinicians_shown is None else {"clinicians_shown": section.clinicians_shown}
+        with _quiet():
+            _render(fit, staging, title=section.title, prob=section.interval, truth=self.truth, **options)
+        key = keys.digest(inputs)
+        warned = self.warned(fit)
+        provenance = self.provenance(inputs, True, warned, report_key=self.report_key(key))
+        kept = kept + outputs.commit(self.target, provenance)
+        # Draws kept aside when an earlier report failed are in these results now.
+        aside = outputs.read_provenance(self.incomplete)
+        if aside is not None and aside.get("sampling_key") == key:
+            outputs.discard(self.incomplete)
+        return Outcome(self.target, done, warned, kept)
+
+    def warned(self, fit) -> list[str]:
+        """What heads every output: failed convergence, then adjustments that were switched off against the design."""
+        return [*fit.warnings, *self.model.cautions(self.study)]
+
+    def keep(self, fit, save: Callable[[Path], Any], kept: list[Path]) -> Outcome:
+        """Put draws aside, apart from complete results."""
+        with outputs.staged(self.incomplete) as staging:
+            save(staging / DRAWS)
+            provenance = self.provenance(self.inputs, fit.complete, self.warned(fit))
+            kept = kept + outputs.commit(self.incomplete, provenance)
+        return Outcome(self.incomplete, "interrupted", provenance["warnings"], kept)
+
+    def provenance(self, inputs: dict, complete: bool, warnings: list[str], **more) -> dict:
+        """What is recorded beside results: no path of this machine, nothing of a person."""
+        path = self.analysis.path
+        return {
+            "schema": 1,
+            "complete": complete,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "analysis": {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+            "study": {
+                "fingerprint": self.study.fingerprint,
+                "clinicians": self.study.n_clinicians,
+                "units": self.study.n_units,
+                "surveys": self.study.n_surveys,
+            },
+            "seed": inputs["sampling"]["seed"],
+            "sampling_key": keys.digest(inputs),
+            **more,
+            "inputs": inputs,
+            "report": self.analysis.spec.report.model_dump(),
+            "warnings": list(warnings),
+            "versions": keys.environment(),
+        }
+
+
+def _warnings(folder: Path) -> list[str]:
+    return list((outputs.read_provenance(folder) or {}).get("warnings", []))
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under a second name; a copy where the file system has no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be told from here."""
+    try:
+        short = os.path.relpath(path)
+    except ValueError:  # another drive
+        return str(path)
+    return str(path) if short.startswith(os.path.join("..", "..")) else short
+
+
+@contextmanager
+def _quiet():
+    """Standard output is for results, headed by the warnings of the fit, so nothing else may come before them."""
+    with redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+# The heavy rooms, imported only when they are needed: checking a file must not import PyMC.
+def _sample(model, study, **options):
+    from .inference import fit
+
+    return fit(model, study, **options)
+
+
+def _restore(path, study, model):
+    from .inference import load
+
+    return load(path, study=study, model=model)
+
+
+def _render(fit, folder, **options):
+    from .reports import write_outputs
+
+    return write_outputs(fit, folder, **options)

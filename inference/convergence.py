@@ -1,0 +1,101 @@
+"""Convergence of every parameter and every derived quantity, in numbers and in sentences."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+SAMPLE = ("chain", "draw")
+RHAT_LIMIT = 1.01
+ESS_LIMIT = 400
+# (Vehtari et al. 2021, Bayesian Analysis 16: rank-normalised R-hat below 1.01, bulk and tail ESS of at least 400)
+
+
+def diagnose(*datasets: xr.Dataset) -> pd.DataFrame:
+    """R-hat, bulk and tail ESS of every scalar.
+
+    Returns
+    -------
+    DataFrame
+        Columns quantity (such as ``alpha[c01]``), variable, rhat, ess_bulk, ess_tail, mcse_mean; quantities that cannot move
+        (an effect fixed at 0) are left out.
+    """
+    columns, labels, variables = [], [], []
+    for dataset in datasets:
+        for name, values in dataset.data_vars.items():
+            if not {"chain", "draw"} <= set(values.dims):
+                continue
+            dims = [d for d in values.dims if d not in SAMPLE]
+            flat = values.transpose(*SAMPLE, *dims).to_numpy()
+            columns.append(flat.reshape(*flat.shape[:2], -1))
+            labels += _labels(values, dims)
+            variables += [name] * columns[-1].shape[2]
+    draws = np.concatenate(columns, axis=2)
+    table = pd.DataFrame({"quantity": labels, "variable": variables})
+    return pd.concat([table, measures(draws)], axis=1).dropna(ignore_index=True)
+
+
+def measures(draws: np.ndarray) -> pd.DataFrame:
+    """R-hat, bulk and tail ESS and the mean's Monte Carlo error; NaN where nothing moves or draws are too few.
+
+    Parameters
+    ----------
+    draws : array (chains, draws, quantities)
+    """
+    import arviz as az
+
+    names = ("rhat", "ess_bulk", "ess_tail", "mcse_mean")
+    out = pd.DataFrame(np.nan, index=range(draws.shape[2]), columns=list(names))
+    # an effect that was fixed does not move; NaN draws (nobody exposed) cannot be judged
+    moving = np.flatnonzero(np.ptp(draws, axis=(0, 1)) > 1e-12 * np.abs(draws).max(axis=(0, 1), initial=1e-300))
+    if draws.shape[1] < 4 or not moving.size:
+        return out
+    chosen = xr.Dataset({"x": ((*SAMPLE, "quantity"), draws[:, :, moving])})
+    results = (
+        az.rhat(chosen), az.ess(chosen, method="bulk"), az.ess(chosen, method="tail"), az.mcse(chosen, method="mean")
+    )  # fmt: skip
+    for name, result in zip(names, results, strict=True):
+        out.loc[moving, name] = result["x"].to_numpy()
+    return out
+
+
+def _labels(array, dims):
+    if not dims:
+        return [array.name]
+    index = product(*(array[d].to_numpy() if d in array.coords else range(array.sizes[d]) for d in dims))
+    return [f"{array.name}[{', '.join(map(str, key))}]" for key in index]
+
+
+def problems(table: pd.DataFrame, divergences: int, draws: int) -> list[str]:
+    """Sentences on what has not converged; empty where all is well."""
+    found = []
+    if divergences:
+        found.append(
+            f"{divergences} of {draws} draws diverged: parts of the posterior may be missing from these results."
+        )
+    if table.empty:
+        return [*found, "Too few draws to judge convergence."]
+    bad = table[~(table["rhat"] <= RHAT_LIMIT)].sort_values("rhat", ascending=False)
+    if len(bad):
+        worst = bad.iloc[0]
+        found.append(
+            f"{len(bad)} of {len(table)} quantities have R-hat above {RHAT_LIMIT} "
+            f"(worst: {worst['quantity']}, {worst['rhat']:.3f}): the chains disagree."
+        )
+    few = table[~(table[["ess_bulk", "ess_tail"]].min(axis=1) >= ESS_LIMIT)]
+    if len(few):
+        worst = few.loc[few[["ess_bulk", "ess_tail"]].min(axis=1).idxmin()]
+        found.append(
+            f"{len(few)} of {len(table)} quantities have an effective sample size under {ESS_LIMIT} "
+            f"(worst: {worst['quantity']}, bulk {worst['ess_bulk']:.0f}, tail {worst['ess_tail']:.0f}): "
+            "their intervals are imprecise; ask for more draws."
+        )
+    return found
+
+
+def needs_second_try(table: pd.DataFrame, divergences: int) -> bool:
+    """Whether the sampler should try again with a higher acceptance target."""
+    return bool(divergences) or bool((table["rhat"] > RHAT_LIMIT).any())

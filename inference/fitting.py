@@ -1,0 +1,217 @@
+"""``fit``: from a description and a study to a results tree."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import time
+import warnings
+
+import numpy as np
+import xarray as xr
+
+from ..datasets.errors import UserError
+from .convergence import diagnose, needs_second_try, problems
+from .derive import Draws, derive, exposed_clinicians, latent_paths, model_coordinates, survey_log_likelihood
+from .results import SCHEMA, Fit
+from .sampling import Sampling, compile_model, sample
+
+VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "pandas", "xarray")
+
+
+def fit(
+    model, study, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int | None = None,
+    target_accept: float = 0.95, progress: bool = True, cores: int | None = None,
+) -> Fit:  # fmt: skip
+    """Estimate alpha, beta and C* of every clinician and unit.
+
+    Parameters
+    ----------
+    model : CapacityModel
+    study : Study
+    draws, tune, chains : int
+        Draws kept and warm-up draws of each chain, and the number of chains.
+    seed : int, optional
+        The same seed gives the same draws on the same kind of machine. Without one, a seed is drawn and recorded.
+    target_accept : float
+        Acceptance target of NUTS, between 0 and 1. If draws diverge or R-hat passes 1.01, one second try is made with
+        1 - (1 - target_accept) / 5.
+    progress : bool
+        Show a progress bar.
+    cores : int, optional
+        Chains run side by side; the draws do not depend on it.
+
+    Returns
+    -------
+    Fit
+        With ``warnings`` where convergence failed, and ``complete`` False where Ctrl-C cut it short.
+
+    Raises
+    ------
+    UserError
+        Before any sampling, for settings, formulas, priors or interventions that do not fit.
+    """
+    settings = _settings(draws, tune, chains, seed, target_accept)
+    pymc_model = model.build(study)
+    cautions = model.cautions(study)
+    compiled = compile_model(pymc_model)
+    started = time.perf_counter()
+    raw, complete = sample(compiled, settings, progress, cores)
+    seconds = time.perf_counter() - started
+    result = _Derived(raw, model, study, settings)
+    tries = 1
+    if complete and needs_second_try(result.diagnostics, result.divergences):
+        stricter = Sampling(
+            settings.draws, settings.tune, settings.chains, settings.seed, 1 - (1 - settings.target_accept) / 5
+        )
+        if progress:
+            print(
+                f"{result.divergences} divergent draws, largest R-hat {result.diagnostics['rhat'].max():.3f}: "
+                f"a second try with acceptance target {stricter.target_accept:g}."
+            )
+        started = time.perf_counter()
+        raw, complete = sample(compiled, stricter, progress, cores)
+        seconds += time.perf_counter() - started
+        settings = stricter
+        result = _Derived(raw, model, study, settings)
+        tries = 2
+    found = problems(result.diagnostics, result.divergences, result.draws.chains * result.draws.draws)
+    if not complete:
+        found.insert(0, "INCOMPLETE: the run was interrupted; these are the draws it had, not the draws asked for.")
+    elif found and tries == 2:
+        found.insert(0, "NOT CONVERGED after a second try with a higher acceptance target; do not publish these numbers.")
+    for text in found:
+        warnings.warn(text, UserWarning, stacklevel=2)
+    tree = result.tree(pymc_model)
+    tree.attrs["equipoise"] = json.dumps(
+        {
+            "schema": SCHEMA,
+            "model": model.to_dict(),
+            "equations": model.equations(study),
+            "study_fingerprint": study.fingerprint,
+            "study": _study_facts(study),
+            "sampling": vars(settings) | {"tries": tries, "seconds": round(seconds, 2)},
+            "complete": complete,
+            "warnings": found,
+            "cautions": cautions,
+            "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
+        }
+    )
+    return Fit(tree, study)
+
+
+def _settings(draws, tune, chains, seed, target_accept) -> Sampling:
+    for name, value, least in (("draws", draws, 1), ("tune", tune, 1), ("chains", chains, 1)):
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+            raise UserError(f"{name} must be a whole number of at least {least}; got {value!r}.")
+    if not 0.5 <= target_accept < 1:
+        raise UserError(f"target_accept must lie between 0.5 and 1; got {target_accept!r}.")
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"seed must be a whole number of at least 0; got {seed!r}.")
+    return Sampling(int(draws), int(tune), int(chains), int(seed), float(target_accept))
+
+
+class _Derived:
+    """Draws of one try with the quantities derived from them."""
+
+    def __init__(self, raw: xr.DataTree, model, study, settings: Sampling):
+        self.model, self.study, self.seed = model, study, settings.seed
+        posterior = raw["posterior"].to_dataset()
+        self.posterior = posterior[[name for name in posterior.data_vars if "chain" in posterior[name].dims]]
+        self.stats = raw["sample_stats"].to_dataset()
+        self.draws = Draws.of(self.posterior, model, study)
+        rng = np.random.default_rng([self.seed, 1])
+        derived, contrasts, self.log_likelihood = derive(self.draws, rng)
+        coords = model_coordinates(self.draws)
+        axes = {"chain": np.arange(self.draws.chains), "draw": np.arange(self.draws.draws)}
+        self.posterior = self.posterior.assign_coords(axes).assign(derived)
+        self.posterior = self.posterior.assign_coords(
+            {dim: np.array(values, object if isinstance(values[0], str) else None) for dim, values in coords.items()
+             if dim in self.posterior.dims}
+        )  # fmt: skip
+        self.contrasts = xr.Dataset(contrasts, coords=axes)
+        if contrasts:
+            self.contrasts = self.contrasts.assign_coords(intervention=np.array(coords["intervention"], object))
+        self.diagnostics = diagnose(self.posterior, self.contrasts)
+        self.divergences = int(self.stats["diverging"].sum())
+
+    def tree(self, pymc_model) -> xr.DataTree:
+        study, design = self.study, self.draws.design
+        paths, replicated = latent_paths(
+            self.draws, self.posterior["level_deviation"].to_numpy(), np.random.default_rng([self.seed, 2])
+        )
+        surveys, occasions = study.surveys, study.occasions
+        at = surveys["occasion"].to_numpy()
+        observed = xr.Dataset({"scores": (("survey",), design.survey_score)})
+        constant = xr.Dataset(
+            {
+                "survey_clinician": (("survey",), occasions["clinician"].to_numpy()[at]),
+                "survey_time": (("survey",), occasions["time"].to_numpy(float)[at]),
+                "survey_indicator": (("survey",), design.survey_indicator),
+                "survey_repeats": (("survey",), design.survey_repeats),
+                "clinician_unit": (("clinician",), design.unit_code),
+                "unit_name": (("unit",), np.array(study.units, object)),
+                "exposed": (("clinician", "intervention"), exposed_clinicians(study).astype(np.int8)),
+                "spell_clinician": (("spell",), study.spells["clinician"].to_numpy(int)),
+                "spell_intervention": (("spell",), study.spells["intervention"].to_numpy(int)),
+                "spell_start": (("spell",), study.spells["start"].to_numpy(float)),
+                "spell_end": (("spell",), study.spells["end"].to_numpy(float)),
+                "spell_dose": (("spell",), study.spells["dose"].to_numpy(float)),
+                "term_scale": (("term",), design.terms.scale),
+            }
+        )
+        axes = {"chain": self.posterior["chain"], "draw": self.posterior["draw"]}
+        clinicians = {"clinician": self.posterior["clinician"].to_numpy()}
+        groups = {
+            "posterior": self.posterior,
+            "sample_stats": self.stats,
+            "observed_data": observed,
+            "constant_data": constant,
+            "log_likelihood": xr.Dataset(
+                {"scores": (("chain", "draw", "clinician"), self.log_likelihood)}, coords=axes | clinicians
+            ),
+            "log_likelihood_survey": survey_log_likelihood(self.draws),
+            "log_prior": log_prior(self.draws),
+            "posterior_predictive": replicated,
+            "latent_capacity": paths,
+            "contrasts": self.contrasts,
+        }
+        return xr.DataTree.from_dict(groups)
+
+
+def log_prior(draws: Draws) -> xr.Dataset:
+    """Log prior density of each sampled parameter that has a prior of its own (not of standardised effects)."""
+    from ..models.parameters import parameter_table
+
+    table = parameter_table(draws.model, draws.study, draws.design)
+    return xr.Dataset(
+        {
+            p.name: (
+                ("chain", "draw", *(p.dims[:-1] if p.prior.family == "dirichlet" else p.dims)),
+                p.prior.log_density(draws.values[p.name]),
+            )
+            for p in table
+            if not p.latent
+        },
+        coords={"chain": np.arange(draws.chains), "draw": np.arange(draws.draws)},
+    )
+
+
+def _study_facts(study) -> dict:
+    """What tables, figures and the report need to know of the study, in plain values."""
+    from ..datasets.describe import describe
+
+    return {
+        "time_unit": study.time_unit,
+        "origin": None if study.origin is None else study.origin.isoformat(),
+        "holds": study.holds,
+        "scores": {
+            name: {"range": list(s.range), "better": s.better, "step": s.step, "step_source": study.step_source[name]}
+            for name, s in study.scores.items()
+        },
+        "interventions": list(study.interventions),
+        "covariates": list(study.covariates),
+        "description": describe(study),
+    }

@@ -1,0 +1,149 @@
+"""The result of a fit: one ``xarray.DataTree``, its tables, and how it is saved and loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from ..datasets.errors import UserError
+from ..models.capacity import CapacityModel
+from . import tables
+from .convergence import diagnose
+
+SCHEMA = 1
+
+
+class Fit:
+    """Posterior draws of a model on a study.
+
+    Made by `equipoise.fit` or `equipoise.load`.
+
+    Attributes
+    ----------
+    tree : xarray.DataTree
+        Groups posterior, sample_stats, observed_data, constant_data, log_likelihood (clinicians),
+        log_likelihood_survey, log_prior, posterior_predictive, latent_capacity, contrasts; every ArviZ function takes it.
+    study : Study or None
+        None where results were loaded without it.
+    """
+
+    def __init__(self, tree: xr.DataTree, study=None):
+        self.tree = tree
+        self._study = study
+        self.facts: dict = json.loads(tree.attrs["equipoise"])
+
+    @property
+    def study(self):
+        if self._study is None:
+            raise UserError("these results were loaded without their study: give it, as in load(path, study).")
+        return self._study
+
+    @cached_property
+    def model(self) -> CapacityModel:
+        return CapacityModel.from_dict(self.facts["model"])
+
+    @property
+    def complete(self) -> bool:
+        return self.facts["complete"]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What stands at the head of every output: failed convergence, an interrupted run."""
+        return self.facts["warnings"]
+
+    @cached_property
+    def diagnostics(self) -> pd.DataFrame:
+        """R-hat, bulk and tail effective sample size of every parameter and derived quantity."""
+        return diagnose(self.tree["posterior"].to_dataset(), self.tree["contrasts"].to_dataset())
+
+    @property
+    def divergences(self) -> int:
+        return int(self.tree["sample_stats"]["diverging"].sum())
+
+    def population(self, prob: float = 0.89) -> pd.DataFrame:
+        """Population parameters, covariate effects and the layers of spread; see `tables.population`."""
+        return tables.population(self, prob)
+
+    def units(self, prob: float = 0.89) -> pd.DataFrame:
+        """alpha, beta, C* and half-life of every unit; see `tables.units`."""
+        return tables.units(self, prob)
+
+    def clinicians(self, prob: float = 0.89) -> pd.DataFrame:
+        """alpha, beta, C* and half-life of every clinician; see `tables.clinicians`."""
+        return tables.clinicians(self, prob)
+
+    def interventions(self, prob: float = 0.89) -> pd.DataFrame:
+        """Effects of every intervention on alpha, beta and C*; see `tables.interventions`."""
+        return tables.interventions(self, prob)
+
+    def save(self, path) -> Path:
+        """Write to netCDF: aside first, then moved into place, so that no half-written file is ever left.
+
+        Returns the path. `equipoise.load` reads it back.
+        """
+        path = Path(path)
+        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            self.tree.to_netcdf(aside, engine="h5netcdf")
+            os.replace(aside, path)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        finally:
+            aside.unlink(missing_ok=True)
+        return path
+
+    def __repr__(self):
+        sampling = self.facts["sampling"]
+        sizes = self.tree["posterior"].sizes
+        state = "" if self.complete else ", incomplete"
+        head = "".join(f"\n  ! {text}" for text in self.warnings)
+        return (
+            f"<Fit: {sizes['clinician']} clinicians, {sizes['unit']} units, "
+            f"{sizes['chain']} x {sizes['draw']} draws{state}, seed {sampling['seed']}>{head}"
+        )
+
+
+def load(path, study=None, model: CapacityModel | None = None) -> Fit:
+    """Read saved results.
+
+    Parameters
+    ----------
+    path : path
+        A file written by `Fit.save`.
+    study : Study, optional
+        If given, must be the study that was fitted.
+    model : CapacityModel, optional
+        If given, must be the description that was fitted.
+
+    Raises
+    ------
+    UserError
+        For a missing, truncated or foreign file, another study, or a changed description.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no file {path}.")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"{path} cannot be read as results ({error}); it may be truncated. Run the analysis again.") from None
+    if "equipoise" not in tree.attrs:
+        raise UserError(f"{path} is a netCDF file, but not one written by equipoise.")
+    facts = json.loads(tree.attrs["equipoise"])
+    if facts.get("schema") != SCHEMA:
+        raise UserError(f"{path} has schema {facts.get('schema')}; this version of equipoise reads schema {SCHEMA}.")
+    if study is not None and study.fingerprint != facts["study_fingerprint"]:
+        raise UserError(
+            f"{path} holds results of another study (its fingerprint is {facts['study_fingerprint'][:12]}, "
+            f"the given study's is {study.fingerprint[:12]}). Load it with its own study, or fit this one."
+        )
+    if model is not None and model.to_dict() != facts["model"]:
+        changed = [name for name, value in model.to_dict().items() if facts["model"].get(name) != value]
+        raise UserError(f"{path} was fitted with another model: {', '.join(changed)} differ. Fit the changed model.")
+    return Fit(tree, study)

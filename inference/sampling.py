@@ -1,0 +1,75 @@
+"""Sampling with nutpie: the first try, what an interruption leaves, and the second try."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Settings of the sampler; see `equipoise.fit` for their meaning."""
+
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    seed: int = 0
+    target_accept: float = 0.95
+
+
+def compile_model(pymc_model):
+    """Compile once; the result can be sampled again with another acceptance target."""
+    import nutpie
+
+    # PyTensor tells of caches it cannot use on some file systems; nothing the user can act on
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="pytensor")
+        return nutpie.compile_pymc_model(pymc_model)
+
+
+def sample(compiled, settings: Sampling, progress: bool = True, cores: int | None = None) -> tuple[xr.DataTree, bool]:
+    """Draws and sampler statistics, and whether the run is complete.
+
+    Ctrl-C stops the chains and keeps what they have after warm-up.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was pressed before any chain had finished its warm-up.
+    """
+    import nutpie
+
+    cores = cores or min(settings.chains, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    tree = nutpie.sample(
+        compiled,
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=cores,
+        seed=settings.seed,
+        target_accept=settings.target_accept,
+        progress_bar=progress,
+        save_warmup=False,
+    )
+    lengths = np.isfinite(tree["sample_stats"]["energy"].to_numpy()).sum(axis=1)
+    if lengths.size == settings.chains and (lengths == settings.draws).all():
+        return tree, True
+    return keep_whole_chains(tree, lengths), False
+
+
+def keep_whole_chains(tree: xr.DataTree, lengths: np.ndarray) -> xr.DataTree:
+    """Cut an interrupted run to the rectangle of chains x draws that keeps most draws."""
+    order = np.argsort(-lengths, kind="stable")
+    kept = [(k + 1) * lengths[order[k]] for k in range(order.size)]
+    if not kept or max(kept) == 0:
+        raise KeyboardInterrupt("interrupted before any chain had finished its warm-up; nothing to keep")
+    count = int(np.argmax(kept)) + 1
+    chains, length = np.sort(order[:count]), int(lengths[order[count - 1]])
+    groups = {
+        name: tree[name].to_dataset().isel(chain=chains, draw=slice(0, length)) for name in ("posterior", "sample_stats")
+    }
+    return xr.DataTree.from_dict(groups)

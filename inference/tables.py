@@ -1,0 +1,202 @@
+"""Tidy tables of a fit: one row a quantity, with its uncertainty and how well it was computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..datasets.errors import UserError
+from ..models.levers import LN2
+from .convergence import SAMPLE, measures
+
+LEVER_MEANING = {
+    "alpha": "replenishment (points of 0-100 per {unit})",
+    "beta": "depletion (per {unit})",
+    "capacity": "steady state C* = alpha/beta (0-100)",
+    "half_life": "half-life of a disturbance ({unit}s)",
+}
+
+
+def summarise(values: xr.DataArray, prob: float) -> pd.DataFrame:
+    """Mean, median, SD, equal-tailed interval, R-hat, bulk ESS and Monte Carlo error, one row for each scalar."""
+    if not 0 < prob < 1:
+        raise UserError(f"prob, the probability of the interval, must lie between 0 and 1 (such as 0.89); got {prob!r}.")
+    tail = (1 - prob) / 2
+    low, median, high = (values.quantile(q, SAMPLE).to_numpy().ravel() for q in (tail, 0.5, 1 - tail))
+    frame = pd.DataFrame(
+        {
+            "mean": values.mean(SAMPLE).to_numpy().ravel(),
+            "median": median,
+            "sd": values.std(SAMPLE, ddof=1).to_numpy().ravel(),
+            "low": low,
+            "high": high,
+        }
+    )
+    flat = values.transpose(*SAMPLE, ...).to_numpy()
+    precision = measures(flat.reshape(*flat.shape[:2], -1))
+    return pd.concat([frame, precision[["rhat", "ess_bulk", "mcse_mean"]]], axis=1)
+
+
+def _levers(posterior: xr.Dataset, suffix: str) -> dict[str, xr.DataArray]:
+    beta = posterior["beta" + suffix]
+    return {
+        "alpha": posterior["alpha" + suffix],
+        "beta": beta,
+        "capacity": posterior["capacity" + suffix],
+        "half_life": LN2 / beta,
+    }
+
+
+def _population_levers(posterior: xr.Dataset) -> dict[str, xr.DataArray]:
+    return {
+        "alpha": posterior["alpha_population"],
+        "beta": posterior["beta_population"],
+        "capacity": posterior["level"],
+        "half_life": posterior["half_life"],
+    }
+
+
+def _against_population(fit, levers, prob, labels: pd.DataFrame) -> pd.DataFrame:
+    """One row for each member and quantity, with the probability of lying above the population's median clinician."""
+    population = _population_levers(fit.tree["posterior"].to_dataset())
+    frames = []
+    for name, values in levers.items():
+        frame = pd.concat([labels.reset_index(drop=True), summarise(values, prob)], axis=1)
+        frame.insert(labels.shape[1], "quantity", name)
+        frame["p_above_population"] = (values > population[name]).mean(SAMPLE).to_numpy().ravel()
+        frames.append(frame)
+    table = pd.concat(frames, ignore_index=True)
+    table["interval"] = prob
+    return table
+
+
+def clinicians(fit, prob: float) -> pd.DataFrame:
+    """alpha, beta, C* and half-life of every clinician: interventions off, covariates at the clinician's mean.
+
+    Returns
+    -------
+    DataFrame
+        One row for each clinician and quantity: clinician, unit, quantity, mean, median, sd, low, high, rhat,
+        ess_bulk, mcse_mean, p_above_population (probability of lying above the population's median clinician), interval.
+    """
+    posterior = fit.tree["posterior"].to_dataset()
+    constant = fit.tree["constant_data"]
+    unit = constant["unit_name"].to_numpy()[constant["clinician_unit"].to_numpy()]
+    labels = pd.DataFrame({"clinician": posterior["clinician"].to_numpy().astype(str), "unit": unit.astype(str)})
+    return _against_population(fit, _levers(posterior, ""), prob, labels)
+
+
+def units(fit, prob: float) -> pd.DataFrame:
+    """alpha, beta, C* and half-life of every unit's median clinician, and the mean C* over its clinicians.
+
+    Returns
+    -------
+    DataFrame
+        Columns as in `clinicians`, without clinician, with the number of clinicians; the quantity ``capacity_mean`` is
+        the average of C* over the clinicians of the unit.
+    """
+    posterior = fit.tree["posterior"].to_dataset()
+    code = fit.tree["constant_data"]["clinician_unit"].to_numpy()
+    names = fit.tree["constant_data"]["unit_name"].to_numpy().astype(str)
+    labels = pd.DataFrame({"unit": names, "clinicians": np.bincount(code, minlength=names.size)})
+    table = _against_population(fit, _levers(posterior, "_unit"), prob, labels)
+    average = posterior["capacity"].groupby(xr.DataArray(code, dims="clinician", name="unit")).mean()
+    mean_table = pd.concat([labels, summarise(average, prob)], axis=1)
+    mean_table.insert(2, "quantity", "capacity_mean")
+    overall = posterior["capacity"].mean("clinician")
+    mean_table["p_above_population"] = (average > overall).mean(SAMPLE).to_numpy()
+    mean_table["interval"] = prob
+    return pd.concat([table, mean_table], ignore_index=True)
+
+
+def interventions(fit, prob: float) -> pd.DataFrame:
+    """Effects of every intervention.
+
+    Returns
+    -------
+    DataFrame
+        One row for each intervention and effect: ``ratio_alpha`` and ``ratio_beta`` (1: no effect), ``ratio_omega``,
+        ``capacity_change`` (mean change of C* over the clinicians studied, 0-100 points), ``capacity_change_exposed``
+        (over those exposed), ``score_change`` (in the first score's own points and sign); columns as in `clinicians`,
+        with p_positive, the probability that the effect is above 0 (a ratio above 1).
+    """
+    if "intervention" not in fit.tree["posterior"].sizes:
+        return pd.DataFrame(columns=["intervention", "effect", "mean", "median", "sd", "low", "high", "p_positive", "interval"])
+    posterior, contrasts = fit.tree["posterior"].to_dataset(), fit.tree["contrasts"].to_dataset()
+    effects = {
+        "ratio_alpha": (np.exp(posterior["theta_alpha"]), 1),
+        "ratio_beta": (np.exp(posterior["theta_beta"]), 1),
+        "ratio_omega": (np.exp(posterior["theta_omega"]), 1),
+        "capacity_change": (contrasts["capacity_change"], 0),
+        "capacity_change_exposed": (contrasts["capacity_change_exposed"], 0),
+        "score_change": (contrasts["score_change"], 0),
+    }
+    frames = []
+    for name, (values, none) in effects.items():
+        frame = summarise(values, prob)
+        frame.insert(0, "intervention", posterior["intervention"].to_numpy().astype(str))
+        frame.insert(1, "effect", name)
+        sign = (values > none).mean(SAMPLE).to_numpy()
+        # a lever the intervention was not let act on has no sign
+        frame["p_positive"] = np.where(values.std(SAMPLE).to_numpy() > 0, sign, np.nan)
+        frames.append(frame)
+    table = pd.concat(frames, ignore_index=True)
+    table["interval"] = prob
+    order = {name: n for n, name in enumerate(posterior["intervention"].to_numpy().astype(str))}
+    return table.sort_values("intervention", key=lambda s: s.map(order), kind="stable", ignore_index=True)
+
+
+def population(fit, prob: float) -> pd.DataFrame:
+    """The population: its median clinician, the clinicians' average, the layers of spread, covariate effects.
+
+    Returns
+    -------
+    DataFrame
+        One row a quantity: quantity, meaning, and columns as in `clinicians`, with p_positive for quantities that can
+        take either sign (missing for the others).
+    """
+    posterior = fit.tree["posterior"].to_dataset()
+    unit = fit.facts["study"]["time_unit"]
+    meaning = {name: text.format(unit=unit) + ", median clinician" for name, text in LEVER_MEANING.items()}
+    quantities = {name: (values, meaning[name]) for name, values in _population_levers(posterior).items()}
+    quantities["capacity_mean"] = (posterior["capacity"].mean("clinician"), "C* averaged over the clinicians studied (0-100)")
+    for name, text in (
+        ("trait_sd", "standard deviation between clinicians' levels (0-100)"),
+        ("process_sd", "omega: standard deviation within a clinician over time (0-100)"),
+        ("error_sd_total", "standard deviation of a single answer around capacity, rounding included (0-100)"),
+        ("rate_sd", "standard deviation of log beta between clinicians"),
+        ("spread_sd", "standard deviation of log omega between clinicians"),
+        ("level_rate_correlation", "correlation of level and log beta between clinicians"),
+        ("unit_level_sd", "standard deviation of log C* between units"),
+        ("unit_rate_sd", "standard deviation of log beta between units"),
+        ("start_shift", "distance from the steady state at the first survey (0-100)"),
+    ):
+        if name in posterior:
+            quantities[name] = (posterior[name], text)
+    for name, dim, text in (
+        ("gamma_alpha", "term", "change of log alpha by a unit of the scaled covariate"),
+        ("gamma_beta", "term", "change of log beta by a unit of the scaled covariate"),
+        ("selection", "intervention_selected", "log C* of always against never exposed clinicians (selection)"),
+        ("period_effect", "period", "deviation of log C* in a calendar period"),
+        ("intercept", "indicator_further", "intercept of a further score (0-100)"),
+        ("loading", "indicator_further", "loading of a further score"),
+    ):
+        for label in posterior[dim].to_numpy() if name in posterior else ():
+            values = posterior[name]
+            if name == "period_effect":  # reported around its average, as it enters the model
+                values = values - values.mean(dim)
+            values = values.sel({dim: label}, drop=True)
+            if float(values.std()) > 0:
+                quantities[f"{name}[{label}]"] = (values, text)
+    frames = []
+    for name, (values, text) in quantities.items():
+        frame = summarise(values, prob)
+        frame.insert(0, "quantity", name)
+        frame.insert(1, "meaning", text)
+        signed = bool((values < 0).any()) or name.startswith(("gamma", "selection", "period", "start", "level_rate"))
+        frame["p_positive"] = float((values > 0).mean()) if signed else np.nan
+        frames.append(frame)
+    table = pd.concat(frames, ignore_index=True)
+    table["interval"] = prob
+    return table

@@ -1,0 +1,78 @@
+"""The one place that turns a description and a study into a ``pymc.Model``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from .design import build_design
+from .levers import LN2, levers
+from .op import DATA, capacity_log_likelihood
+from .parameters import coordinates, parameter_table
+
+# arrays that grow with the study travel as data: as constants they would be compiled into the machine code
+_EPOCH_DATA = ("epoch_clinician", "epoch_dose", "epoch_terms", "epoch_period")
+
+
+def build_model(model, study) -> pm.Model:
+    """Build the PyMC model; use `CapacityModel.build`, which adds the design's cautions.
+
+    The likelihood enters as the potential ``log_likelihood`` (clinicians), since the latent path and the clinician's
+    level are integrated out and scores of one clinician are not independent.
+    """
+    design, _, _ = build_design(model, study)
+    coords = coordinates(study, design)
+    table = parameter_table(model, study, design)
+    with pm.Model(coords=coords) as pymc_model:
+        values = {}
+        for parameter in table:
+            if parameter.name == "level_effect":
+                # centred: the clinician's own deviation of log C*, not a standardised one
+                trait = values["total_sd"] * pt.sqrt(values["variance_shares"][0]) / values["level"]
+                values["level_effect"] = pm.Normal("level_effect", 0, trait, dims="clinician")
+            else:
+                values[parameter.name] = parameter.prior.variable(parameter.name, parameter.dims)
+        data = dict(zip(DATA, design.data(start_anchor=0.0 if model.start == "free" else 1.0), strict=True))
+        # PyMC's data cannot hold NaN: a step that ends at a missing score ends at none
+        missing = np.isnan(data["survey_score"])
+        ends_at = data["step_survey"]
+        data["step_survey"] = np.where((ends_at >= 0) & missing[ends_at], -1, ends_at)
+        data["survey_score"] = np.where(missing, 0.0, data["survey_score"])
+        data = {name: pm.Data(name, value) for name, value in data.items()}
+        epochs = {name: pm.Data(name, getattr(design, name)) for name in _EPOCH_DATA if getattr(design, name).size}
+        shared = replace(design, epoch_base=data["epoch_base"], **epochs)
+        derived = levers(values, shared, model, pt)
+        # a study without terms or interventions leaves some arguments as plain arrays
+        arguments = [pt.as_tensor_variable(a) for a in derived.arguments]
+        outputs = capacity_log_likelihood(*data.values(), *arguments, epochs["epoch_clinician"])
+        pm.Potential("log_likelihood", outputs[0], dims="clinician")
+
+        _report("alpha_population", values["level"] * LN2 / values["half_life"])
+        _report("beta_population", LN2 / values["half_life"])
+        _report("trait_sd", derived.trait_sd)
+        _report("process_sd", derived.omega)
+        _report("error_sd_total", pt.sqrt(derived.error_sd**2 + design.error_floor[0]))
+        _report("level_rate_correlation", derived.correlation)
+        _report("capacity_unit", derived.capacity_unit, "unit")
+        _report("beta_unit", derived.beta_unit, "unit")
+        _report("alpha_unit", derived.capacity_unit * derived.beta_unit, "unit")
+        _report("beta", derived.beta, "clinician")
+        _report("omega", derived.omega_clinician, "clinician")
+        for name in ("theta_alpha", "theta_beta", "theta_omega"):
+            _report(name, getattr(derived, name), "intervention")
+        for name in ("gamma_alpha", "gamma_beta"):
+            _report(name, getattr(derived, name), "term")
+    return pymc_model
+
+
+def _report(name, value, dim=None):
+    model = pm.modelcontext(None)
+    if dim is None:
+        pm.Deterministic(name, value)
+    elif dim in model.coords:
+        pm.Deterministic(name, pt.as_tensor_variable(value), dims=dim)
+
+

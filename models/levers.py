@@ -1,0 +1,153 @@
+"""From parameters to the levers of every clinician and epoch: C*, beta, omega, and the start.
+
+Written once for NumPy and PyTensor alike (``math`` is the module), so that the model that is sampled, the simulator
+and the results cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+
+import numpy as np
+
+LN2 = float(np.log(2.0))
+TRAIT, PROCESS, ERROR = range(3)
+LAYERS = ("trait", "process", "error")
+
+
+def split_change(change, speed, on_alpha: np.ndarray, on_beta: np.ndarray):
+    """Effects on log alpha and log beta from the change of log C* and the common speed-up.
+
+    Where an effect has one lever only, the change of log C* is all there is: theta_alpha = change, or
+    theta_beta = -change. ``speed`` holds one entry for each effect that has both levers.
+    """
+    both = on_alpha & on_beta
+    place = np.eye(both.size)[:, both]
+    middle = np.where(both, 0.0, np.where(on_alpha, 0.5, -0.5)) * change + place @ speed
+    return middle + change / 2, middle - change / 2
+
+
+def levers(p: Mapping, design, model, math) -> SimpleNamespace:
+    """Arguments of the likelihood and the quantities reported beside them.
+
+    Parameters
+    ----------
+    p : mapping
+        Parameter name -> value (NumPy array or PyTensor variable), as listed by `parameters.parameter_table`.
+    design : Design
+    model : CapacityModel
+    math : module
+        ``numpy`` or ``pytensor.tensor``.
+
+    Returns
+    -------
+    namespace
+        ``arguments`` (the likelihood's ten parameters in its order), ``theta_alpha``, ``theta_beta``, ``theta_omega``
+        (interventions), ``gamma_alpha``, ``gamma_beta`` (terms), ``trait_sd``, ``omega``, ``error_sd`` (0-100),
+        ``capacity_unit``, ``beta_unit`` (units), ``beta``, ``omega_clinician`` (clinicians), ``correlation``.
+    """
+    out = SimpleNamespace()
+    unit = design.unit_code
+    shares = p["variance_shares"]
+    out.trait_sd = p["total_sd"] * math.sqrt(shares[TRAIT])
+    out.omega = p["total_sd"] * math.sqrt(shares[PROCESS])
+    out.error_sd = p["total_sd"] * math.sqrt(shares[ERROR])
+    out.correlation = 2 * p["level_rate_concordance"] - 1
+    trait = out.trait_sd / p["level"]  # SD of e
+
+    terms = design.terms
+    out.gamma_alpha, out.gamma_beta = _effects(p, "covariate_level", "covariate_speed", terms)
+    out.theta_alpha, out.theta_beta = _effects(p, "level_change", "speed_up", design)
+    out.theta_omega = p.get("spread_change", np.zeros(len(design.interventions)))
+
+    # units and clinicians
+    several = design.n_units > 1
+    unit_level = p["unit_level_sd"] * p["unit_level_z"] if several else np.zeros(1)
+    unit_rate = p["unit_rate_sd"] * p["unit_rate_z"] if several else np.zeros(1)
+    z = p["rate_z"]
+    level_dev = np.zeros(design.n_clinicians)
+    if model.level == "sampled":
+        level_dev = p["level_effect"] if "level_effect" in p else trait * p["level_z"]
+        z = out.correlation * level_dev / trait + math.sqrt(1 - out.correlation**2) * z
+    rate_dev = p["rate_sd"] * z
+    log_level = math.log(p["level"]) + unit_level[unit] + level_dev
+    if design.selected:
+        log_level = log_level + design.mean_exposure @ p["selection"]
+    log_rate = math.log(LN2 / p["half_life"]) + unit_rate[unit] + rate_dev
+
+    # epochs
+    owner = design.epoch_clinician
+    moved_rate = math.zeros(owner.size)
+    moved_level = math.zeros(owner.size)
+    moved_spread = math.zeros(owner.size)
+    if terms.names:
+        moved_level = moved_level + design.epoch_terms @ (out.gamma_alpha - out.gamma_beta)
+        moved_rate = moved_rate + design.epoch_terms @ out.gamma_beta
+    if design.interventions:
+        moved_level = moved_level + design.epoch_dose @ (out.theta_alpha - out.theta_beta)
+        moved_rate = moved_rate + design.epoch_dose @ out.theta_beta
+        moved_spread = moved_spread + design.epoch_dose @ out.theta_omega
+    if design.n_periods:
+        effect = p["period_effect"] - p["period_effect"].mean()
+        out.period_effect = effect
+        moved_level = moved_level + math.where(design.epoch_period >= 0, effect[math.maximum(design.epoch_period, 0)], 0.0)
+    log_rate_epoch = log_rate[owner] + moved_rate
+    level = math.exp(log_level[owner] + moved_level)
+    rate = math.exp(log_rate_epoch)
+    if model.spread == "free":
+        log_spread = math.log(out.omega) + (p["spread_sd"] * p["spread_z"])[owner] + moved_spread
+    elif model.spread == "shared_omega":
+        log_spread = math.log(out.omega) + math.zeros(owner.size)
+    else:  # one sigma for all: omega^2 = sigma^2 / (2 beta)
+        log_spread = math.log(out.omega) - 0.5 * (log_rate_epoch - math.log(LN2 / p["half_life"]))
+    variance = math.exp(2 * log_spread)
+
+    base = design.epoch_base
+    ones = np.ones(design.n_clinicians)
+    if model.start == "displaced":
+        start_shift, start_var = p["start_shift"] * ones, variance[base] * p["start_sd_ratio"] ** 2
+    elif model.start == "stationary":
+        start_shift, start_var = 0.0 * ones, variance[base]
+    else:
+        start_shift, start_var = p["start_mean"] * ones, p["start_sd"] ** 2 * ones
+
+    if model.level == "sampled":
+        level_mean, level_var = 0.0 * ones, 0.0 * ones
+    else:
+        level_mean = trait * out.correlation * z
+        level_var = trait**2 * (1 - out.correlation**2) * ones
+
+    intercept, loading, error = np.zeros(1), np.ones(1), out.error_sd**2 + design.error_floor[:1]
+    if len(design.indicators) > 1:
+        intercept = math.concatenate([intercept, p["intercept"]])
+        loading = math.concatenate([loading, p["loading"]])
+        error = math.concatenate([error, p["error_sd"] ** 2 + design.error_floor[1:]])
+
+    out.beta = rate[base]
+    out.omega_clinician = math.sqrt(variance[base])
+    # a unit's median clinician: clinician effects 0, covariates and exposure history at its clinicians' mean
+    unit_mean = np.zeros((design.n_units, design.n_clinicians))
+    unit_mean[unit, np.arange(unit.size)] = 1.0 / np.bincount(unit, minlength=design.n_units)[unit]
+    base_terms = unit_mean @ terms.clinician
+    log_level_unit = math.log(p["level"]) + unit_level
+    log_rate_unit = math.log(LN2 / p["half_life"]) + unit_rate
+    if terms.names:
+        log_level_unit = log_level_unit + base_terms @ (out.gamma_alpha - out.gamma_beta)
+        log_rate_unit = log_rate_unit + base_terms @ out.gamma_beta
+    if design.selected:
+        log_level_unit = log_level_unit + (unit_mean @ design.mean_exposure) @ p["selection"]
+    out.capacity_unit = math.exp(log_level_unit)
+    out.beta_unit = math.exp(log_rate_unit)
+    out.arguments = (
+        level, rate, variance, level_mean, level_var, start_shift, start_var, intercept, loading, error,
+    )  # fmt: skip
+    return out
+
+
+def _effects(p, change_name, speed_name, where):
+    count = where.on_alpha.size
+    if not count:
+        return np.zeros(0), np.zeros(0)
+    both = int((where.on_alpha & where.on_beta).sum())
+    return split_change(p[change_name], p[speed_name] if both else np.zeros(0), where.on_alpha, where.on_beta)
