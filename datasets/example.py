@@ -8,7 +8,7 @@ from .errors import UserError
 from .score import Score
 from .study import Study
 
-_TRUTH = ("clinicians", "population")
+_TRUTH = ("clinicians", "units", "effects", "population")
 
 
 def load_example() -> Study:
@@ -40,8 +40,8 @@ def example_truth() -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict of DataFrames
-        ``clinicians``: one row each, with the column ``clinician`` (text) and the true alpha, beta and capacity;
-        ``population``: the parameters that all share.
+        ``clinicians`` and ``units``: one row each, with the true alpha, beta and capacity; ``effects``: by
+        intervention; ``population``: quantity and value of what all share.
     """
     truth = {}
     for name in _TRUTH:

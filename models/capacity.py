@@ -153,7 +153,7 @@ class CapacityModel:
 
         found = []
         exposure = mean_exposures(study)
-        if self.selection is False and not self.randomised and (exposure.std(axis=0, initial=0) > 0.01).any():
+        if self.selection is False and not self.randomised and (exposure.std(axis=0) > 0.01).any():
             found.append(
                 "Selection is not adjusted for (selection = false) although the study is not said to be randomised: "
                 "a difference between those who took a programme and those who did not counts as its effect."

@@ -1,0 +1,157 @@
+"""The report as one self-contained HTML page, and as a folder with its figures and tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+import pandas as pd
+
+from ..datasets.errors import UserError
+from . import prose, sections, tables
+from .figures import FIGURES, draw
+from .figures.style import COLOURS, for_file, for_page, styled, to_svg
+from .format import level, plain
+from .material import Material
+
+TITLE = "Capacity for compassion: replenishment, depletion and steady state"
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A figure in both forms."""
+
+    name: str
+    inline: str
+    file: str
+    caption: str
+    alt: str
+
+
+def write_report(
+    fit, path, *, title: str | None = None, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None,
+    clinicians_shown: int = 9,
+) -> Path:  # fmt: skip
+    """Write the report as one HTML page that needs nothing else: no network, no scripts, figures inside.
+
+    Parameters
+    ----------
+    fit : Fit
+        Also one that was loaded without its study.
+    path : path
+        The file to write. It is written aside and moved into place.
+    title : str, optional
+    prob : float
+        Probability of the intervals, between 0 and 1.
+    truth : mapping of str to DataFrame, optional
+        What simulated data were made from, to stand beside the estimates: ``clinicians`` (clinician, alpha, beta, capacity,
+        ...), ``units`` (unit, alpha, beta, capacity), ``effects`` (intervention, theta_alpha, theta_beta,
+        capacity_change), ``population`` (quantity, value). Any of them may be absent.
+    clinicians_shown : int
+        How many clinicians have their scores and fitted capacity drawn, spread over the range of C*.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UserError
+        For a ``prob`` or a number of clinicians that makes no sense, and where the file cannot be written.
+    """
+    material = Material(fit, prob, truth, clinicians_shown)
+    path = Path(path)
+    _write(path, _page(material, title, _figures(material), in_folder=False))
+    return path
+
+
+def write_outputs(
+    fit, folder, *, title: str | None = None, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None,
+    clinicians_shown: int = 9,
+) -> list[str]:  # fmt: skip
+    """Write ``report.html``, ``tables/*.csv`` and ``figures/*.svg`` into a folder.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there. Files of the same names are replaced; others are left alone.
+    fit, title, prob, truth, clinicians_shown
+        As for `write_report`.
+
+    Returns
+    -------
+    list of str
+        The files written, relative to the folder, with forward slashes.
+
+    Raises
+    ------
+    UserError
+        As for `write_report`.
+    """
+    material = Material(fit, prob, truth, clinicians_shown)
+    figures = _figures(material)
+    written = {"report.html": _page(material, title, figures, in_folder=True)}
+    written |= {f"tables/{name}.csv": tables.to_csv(frame) for name, frame in tables.files(material).items()}
+    written |= {f"figures/{shown.name}.svg": shown.file for shown in figures.values()}
+    # only now, with everything made, is anything written
+    for name, content in written.items():
+        _write(Path(folder) / name, content)
+    return list(written)
+
+
+def _figures(material) -> dict[str, _Shown]:
+    shown = {}
+    for name in FIGURES:
+        with styled(name):
+            drawn = draw(name, material)
+            if drawn is None:
+                continue
+            svg = to_svg(drawn.figure)
+        shown[name] = _Shown(name, for_page(svg, name, drawn.alt), for_file(svg, drawn.alt), drawn.caption, drawn.alt)
+    return shown
+
+
+def _page(material, title: str | None, figures: dict[str, _Shown], in_folder: bool) -> str:
+    page = _template().render(
+        title=plain(title) if title else TITLE,
+        warnings=[plain(w) for w in material.fit.warnings],
+        cautions=[plain(c) for c in material.facts.get("cautions", [])],
+        headline=prose.headline(material),
+        summary=prose.summary(material),
+        prob=level(material.prob),
+        sections=sections.all_sections(material),
+        figures=figures,
+        in_folder=in_folder,
+        colours=COLOURS,
+        style=_resource("style.css"),
+    )
+    return page if page.endswith("\n") else page + "\n"
+
+
+@lru_cache(maxsize=1)
+def _template():
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_resource("template.html"))
+
+
+def _resource(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _write(path: Path, content: str) -> None:
+    """Aside first, then moved into place, so that no half-written file is ever left."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(content, encoding="utf-8", newline="\n")
+        os.replace(aside, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,329 @@
+"""Sentences that state the results with their uncertainty, and what the data cannot tell."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .checks import learnt, predictive_checks
+from .format import count, estimate, level, listed, name, number, percent, probability, row_decimals
+
+# share of the half-life's prior variance below which the data have hardly spoken
+LITTLE_LEARNT = 0.3
+# posterior correlation of the effects on both levers from which the lever is not told
+CONFOUNDED = 0.7
+
+
+def headline(material) -> list[tuple[str, str, str]]:
+    """The four key numbers: label, median, interval."""
+    unit = material.time_unit
+    out = []
+    for quantity, label, measure in (
+        ("capacity", "Steady state C*", "of 100"),
+        ("alpha", "Replenishment α", f"points per {unit}"),
+        ("beta", "Depletion β", f"per {unit}"),
+        ("half_life", "Half-life", f"{unit}s"),
+    ):
+        row = material.row(material.population_table, quantity=quantity)
+        places = row_decimals(row)
+        middle, low, high = (number(row[q], places) for q in ("median", "low", "high"))
+        out.append((f"{label}, {measure}", middle, f"{low} to {high}"))
+    return out
+
+
+def summary(material) -> list[str]:
+    """The key results in plain words."""
+    effects = [intervention(material, k) for k in range(len(material.interventions))]
+    return [s for s in (population(material), *effects, " ".join(levers(material)), half_life(material)) if s]
+
+
+def population(material) -> str:
+    table, unit = material.population_table, material.time_unit
+    rows = {q: estimate(material.row(table, quantity=q)) for q in ("capacity", "alpha", "beta", "half_life")}
+    off = "with interventions off, " if material.interventions else ""
+    return (
+        f"Over the long run, {off}the capacity of the median clinician settles at C* = {rows['capacity']} on the scale from 0 to "
+        f"100 (median and {level(material.prob)} interval, as everywhere below). It is replenished by {rows['alpha']} points "
+        f"per {unit} and depleted at a rate of {rows['beta']} per {unit}, so that a disturbance loses half of its size in "
+        f"{rows['half_life']} {unit}s."
+    )
+
+
+def spread(material) -> str:
+    table = material.population_table
+    rows = {q: estimate(material.row(table, quantity=q)) for q in ("trait_sd", "process_sd", "error_sd_total")}
+    return (
+        f"Clinicians differ from each other with a standard deviation of {rows['trait_sd']} points; around the own level, "
+        f"capacity moves over time with a standard deviation of {rows['process_sd']} points; and a single answer lies around "
+        f"the capacity of the moment with a standard deviation of {rows['error_sd_total']} points."
+    )
+
+
+def intervention(material, k: int) -> str:
+    """What the data say about one intervention."""
+    table = material.intervention_table
+    mine = table[table["intervention"] == material.interventions[k]].set_index("effect")
+    change = mine.loc["capacity_change"]
+    places = row_decimals(change)
+    middle, low, high = (number(change[q], places) for q in ("median", "low", "high"))
+    sign = probability(change["p_positive"], material.draws)
+    out = [
+        f"{name(material.interventions[k])}: the data are compatible with a change of C* between {low} and {high} points "
+        f"(median {middle}), averaged over all clinicians studied; the probability that it is positive is {sign}."
+    ]
+    score, described = next(iter(material.scores.items()))
+    if described["range"] != [0.0, 100.0] or described["better"] != "higher":
+        points = mine.loc["score_change"]
+        places = row_decimals(points)
+        low, middle, high = (number(points[q], places) for q in ("low", "median", "high"))
+        out.append(
+            f"In the points of {name(score)}, where {described['better']} is better: {low} to {high} (median {middle})."
+        )
+    moved = [
+        f"{word} by a factor of {estimate(mine.loc[effect])}"
+        for effect, word in (("ratio_alpha", "replenishment"), ("ratio_beta", "depletion"))
+        if mine.loc[effect, "sd"] > 0
+    ]
+    if moved:
+        out.append(f"It multiplies {listed(moved)}.")
+    return " ".join(out)
+
+
+def levers(material) -> list[str]:
+    """Whether the lever of each intervention can be told; nothing on those that the model gives only one."""
+    out = []
+    for k, label in enumerate(material.interventions):
+        effects = {q: material.samples(f"theta_{q}")[:, k] for q in ("alpha", "beta")}
+        if material.draws < 10 or any(np.ptp(effect) == 0 for effect in effects.values()):
+            continue
+        correlation = float(np.corrcoef(effects["alpha"], effects["beta"])[0, 1])
+        shown = number(correlation, 2)
+        if abs(correlation) < CONFOUNDED:
+            out.append(
+                f"The effects of {name(label)} on replenishment and on depletion are told apart at least in part (their posterior "
+                f"correlation is {shown})."
+            )
+            continue
+        start = (
+            f"The effects of {name(label)} on replenishment and on depletion go together in the posterior (correlation {shown}), "
+            "so that the change of C* is better known than its parts"
+        )
+        clear = [s for s in (_direction(material, k, q) for q in ("alpha", "beta")) if s]
+        out.append(
+            f"{start}; still, {listed(clear)}." if clear else f"{start}: by which lever it works cannot be told."
+        )
+    return out
+
+
+def _direction(material, k: int, quantity: str) -> str:
+    """The direction of an effect on one lever, if its probability leaves the interval's tail."""
+    p = float((material.samples(f"theta_{quantity}")[:, k] > 0).mean())
+    word = {"alpha": "replenishment", "beta": "depletion"}[quantity]
+    edge = (1 - material.prob) / 2
+    if edge <= p <= 1 - edge:
+        return ""
+    likely = probability(max(p, 1 - p), material.draws)
+    return f"{'a rise' if p > 0.5 else 'a fall'} of {word} is likely (probability {likely})"
+
+
+def limits(material) -> list[str]:
+    """What these data cannot tell, and what the estimates rest on."""
+    return [s for s in (half_life(material), *_levers(material), _individuals(material), _outside(material),
+                        _few_answers(material), _selection(material)) if s]  # fmt: skip
+
+
+def half_life(material) -> str:
+    table = learnt(material)
+    row = table[table["quantity"] == "half_life"] if len(table) else table
+    if not len(row) or material.draws < 10:
+        return ""
+    share = max(0.0, float(row["learnt"].iloc[0]))
+    if share < LITTLE_LEARNT:
+        return (
+            "α and β are not told apart by these data: the posterior of the half-life is about as wide as its prior (its "
+            f"variance on the log scale shrank by {percent(share)} only). What is known is their ratio C*; statements on α and β "
+            "alone rest on the prior."
+        )
+    return (
+        f"The data took {percent(share)} off the variance of the half-life's prior (on the log scale), so α and β are "
+        "told apart by the data and not by the prior alone."
+    )
+
+
+def _levers(material) -> list[str]:
+    found = levers(material)
+    if found:
+        found.append(
+            "The lever also depends on where the scale has its zero: moving it changes the effect on replenishment, but neither "
+            "the effect on depletion nor the change of C* in points."
+        )
+    return found
+
+
+def _individuals(material) -> str:
+    n = len(material.clinician_names)
+    if n < 2 or material.draws < 10:
+        return ""
+    table = material.clinician_table
+    edge = (1 - material.prob) / 2
+    apart = {}
+    for quantity in ("capacity", "beta"):
+        p = table.loc[table["quantity"] == quantity, "p_above_population"]
+        apart[quantity] = int(((p < edge) | (p > 1 - edge)).sum())
+    return (
+        f"Of {count(n, 'clinician')}, {apart['capacity']} can be told from the population's median clinician by their C* and "
+        f"{apart['beta']} by their β (probability of lying on one side above {number(1 - edge, 3)}); the estimates of the "
+        "others lean on the population."
+    )
+
+
+def _outside(material) -> str:
+    found = material.outside
+    beyond = [
+        f"{percent(share)} lie {where}"
+        for share, where in ((found.above, "above 100"), (found.below, "below 0"))
+        if share
+    ]
+    if not beyond:
+        return ""
+    who = f"; in {count(found.clinicians, 'clinician')} more than 5 % of the draws do" if found.clinicians else ""
+    return (
+        f"Of all draws of the clinicians' C*, {listed(beyond)}{who}. The model is linear and does not know the ends of the "
+        "scale, so such values mean “at the end of the scale”."
+    )
+
+
+def _few_answers(material) -> str:
+    once, n = material.description["once"], material.description["clinicians"]
+    if not once:
+        return ""
+    verb = "has" if once == 1 else "have"
+    return (
+        f"{once} of {count(n, 'clinician')} {verb} one answered survey or none: their β, and most of their C*, are what "
+        "the population makes likely."
+    )
+
+
+def _selection(material) -> str:
+    if not material.interventions or material.fit.model.randomised:
+        return ""
+    return (
+        "Exposure is not said to have been randomised: effects are those of the programmes only if, given the adjustments of "
+        "the model, those exposed and those not would otherwise have gone the same way."
+    )
+
+
+def counts(material) -> list[str]:
+    """Who was surveyed, how often, over what time, and what is missing."""
+    d, time, unit = material.description, material.time, material.time_unit
+    per, gap, follow = d["surveys_per_clinician"], d["gap"], d["follow_up"]
+    out = [
+        f"{count(d['clinicians'], 'clinician')} in {count(d['units'], 'unit')} gave {count(d['answered'], 'answer')} at "
+        f"{count(d['occasions'], 'survey')}, from {time.text(d['first'])} to {time.text(d['last'])}."
+    ]
+    if d["missing"]:
+        out.append(
+            f"{count(d['missing'], 'score')} ({percent(d['missing_share'])}) are missing; they are taken as missing at random, "
+            "given what was observed of the clinician."
+        )
+    else:
+        out.append("No score is missing among the surveys listed.")
+    out.append(f"A clinician answered {_from_to(per)} surveys (median {number(per['median'])}).")
+    if math.isfinite(gap["median"]):
+        out.append(
+            f"Successive surveys of a clinician lie {number(gap['median'])} {unit}s apart (median; {_from_to(gap)}), and "
+            f"clinicians were followed for {number(follow['median'])} {unit}s (median; {_from_to(follow)})."
+        )
+    return out
+
+
+def exposure(material) -> list[str]:
+    out = []
+    for label, d in material.description["interventions"].items():
+        out.append(
+            f"{name(label)}: {count(d['clinicians'], 'clinician')} in {count(d['units'], 'unit')} exposed, for "
+            f"{percent(d['share_of_time'])} of all time followed{', with partial doses' if d['dosed'] else ''}."
+        )
+    return out
+
+
+def _from_to(quartiles: dict) -> str:
+    low, high = number(quartiles["min"]), number(quartiles["max"])
+    return low if low == high else f"{low} to {high}"
+
+
+def coverage(material) -> list[str]:
+    """How many of the intervals hold the truth, where it is known."""
+    out = []
+    words = {"capacity": "C*", "alpha": "α", "beta": "β", "half_life": "half-life"}
+    for table, who in ((material.clinician_table, "clinicians"), (material.unit_table, "units")):
+        if "truth" not in table:
+            continue
+        known = table[table["truth"].notna()]
+        inside = (known["low"] <= known["truth"]) & (known["truth"] <= known["high"])
+        parts = [
+            f"{inside[mine].sum()} of {mine.sum()} ({percent(inside[mine].mean())}) for {words.get(q, q)}"
+            for q in known["quantity"].unique()
+            if (mine := known["quantity"] == q).any()
+        ]
+        out.append(f"The {level(material.prob)} intervals of the {who} hold the truth in {listed(parts)}.")
+    for table, who in (
+        (material.population_table, "of the population's quantities"),
+        (material.intervention_table, "of the interventions' effects"),
+    ):
+        if "truth" not in table:
+            continue
+        known = table[table["truth"].notna() & (table["sd"] > 0)]
+        inside = int(((known["low"] <= known["truth"]) & (known["truth"] <= known["high"])).sum())
+        out.append(f"Of the {level(material.prob)} intervals {who}, {inside} of {len(known)} hold the truth.")
+    return out
+
+
+def predictive(material) -> list[str]:
+    """Which statistics of the scores the model reproduces, and which not."""
+    table, _ = predictive_checks(material)
+    known = table[table["p_above"].notna()]
+    if known.empty or len(material.replicated) < 10:
+        return ["There are too few draws or answers to compare replicated scores with the observed ones."]
+    edge = (1 - material.prob) / 2
+    odd = known[(known["p_above"] < edge) | (known["p_above"] > 1 - edge)]
+    fine = len(known) - len(odd)
+    out = [
+        f"{fine} of {len(known)} statistics of the observed scores lie within the {level(material.prob)} interval of the replicates."
+    ]
+    several = len(material.scores) > 1
+    for row in odd.itertuples():
+        where = "higher" if row.p_above < edge else "lower"
+        places = max(0, 2 - math.floor(math.log10(max(abs(row.observed), abs(row.median), 1e-3))))
+        out.append(
+            f"The {row.statistic}{' of ' + name(row.score) if several else ''} is {where} in the data "
+            f"({number(row.observed, places)}) than in most replicates (median {number(row.median, places)})."
+        )
+    return out
+
+
+def convergence(material) -> list[str]:
+    table, fit = material.diagnostics, material.fit
+    out = []
+    if table.empty or table["rhat"].isna().all():
+        out.append("There are too few draws to judge convergence.")
+    else:
+        out.append(
+            f"Over {count(len(table), 'parameter or derived quantity', 'parameters and derived quantities')}, the largest R-hat is "
+            f"{table['rhat'].max():.3f} and the smallest effective sample size "
+            f"{table[['ess_bulk', 'ess_tail']].min().min():.0f}."
+        )
+    out.append("No draw diverged." if not fit.divergences else f"{fit.divergences} of {material.draws} draws diverged.")
+    information = material.energy_information
+    if information is not None and np.isfinite(information).any():
+        low = float(np.nanmin(information))
+        out.append(
+            f"The energy's fraction of missing information is {low:.2f} in the worst chain"
+            + (
+                ": below 0.3, the sampler may not have reached the tails."
+                if low < 0.3
+                else " (a bad sign only below 0.3)."
+            )
+        )
+    return out

@@ -1,0 +1,240 @@
+"""The parts of the page, in order."""
+
+from __future__ import annotations
+
+from . import prose, tables
+from .blocks import Bullets, Code, Fold, Picture, Section, Table, Terms, text
+from .format import count, listed, name, number, percent, plain
+
+FOLD_FROM = 15  # rows from which a table is closed until opened
+_START = {
+    "displaced": "near the clinician's own level, with a common displacement",
+    "stationary": "in the stationary distribution",
+    "free": "free of the clinician's level",
+}
+_SPREAD = {
+    "free": "by clinician and intervention",
+    "shared_omega": "one stationary spread (omega) for all",
+    "shared_sigma": "one diffusion (sigma) for all",
+}
+
+
+def all_sections(material) -> list[Section]:
+    """Every section that these results have something to say in."""
+    made = (
+        question(material), study(material), model(material), population(material), units(material), clinicians(material),
+        interventions(material), limits(material), predictive(material), learnt(material), diagnostics(material),
+        guide(material), provenance(material),
+    )  # fmt: skip
+    return [section for section in made if section is not None]
+
+
+def question(material) -> Section:
+    d = material.fit.model
+    asked = [
+        "How fast is each clinician's capacity for compassion replenished (α) and depleted (β), where does that leave it in the "
+        "long run (C* = α/β), and how do clinicians and units differ in this?"
+    ]
+    if material.interventions:
+        asked.append(
+            f"What {'does' if len(material.interventions) == 1 else 'do'} {listed([name(n) for n in material.interventions])} "
+            "change, and by which of the two levers?"
+        )
+    score = ", ".join(name(n) for n in material.scores)
+    measured = f"Capacity is measured by {score}, turned into percent of the possible range so that higher is better."
+    rows = [
+        ["Covariates of replenishment", plain(d.replenishment) if d.replenishment else "none"],
+        ["Covariates of depletion", plain(d.depletion) if d.depletion else "none"],
+    ]
+    if material.interventions:
+        acting = (
+            d.interventions
+            if isinstance(d.interventions, dict)
+            else dict.fromkeys(material.interventions, d.interventions)
+        )
+        rows.append(
+            [
+                "Levers of interventions",
+                "; ".join(f"{plain(k)}: {acting.get(k, 'both')}" for k in material.interventions),
+            ]
+        )
+        rows.append(["Selection", "adjusted for by the mean exposure" if d.adjust_selection else "not adjusted for"])
+        rows.append(["Said to be randomised", "yes" if d.randomised else "no"])
+    periods = material.posterior.sizes.get("period", 0)
+    rows += [
+        ["Effect of calendar time", f"{periods} periods with an effect of their own" if periods else "none"],
+        ["Capacity at the first survey", _START[d.start]],
+        ["Spread over time", _SPREAD[d.spread]],
+    ]
+    return Section(
+        "question", "What was asked", [text(*asked, measured), Table("Choices of the model", ["", ""], rows, labels=2)]
+    )
+
+
+def study(material) -> Section:
+    d = material.description
+    rows = []
+    for label, s in d["scores"].items():
+        low, high = material.scores[label]["range"]
+        step = number(s["step"]) if s["step"] else "none"
+        rows.append(
+            [
+                plain(label), f"{number(low)} to {number(high)}", material.scores[label]["better"], f"{step} ({s['step_source']})",
+                str(s["answered"]), number(s["mean"]), number(s["sd"]), percent(s["floor"]), percent(s["ceiling"]), percent(s["ties"]),
+            ]
+        )  # fmt: skip
+    scores = Table(
+        "Scores, on their own scale",
+        ["score", "range", "better", "step", "answers", "mean", "SD", "lowest", "highest", "equal to the one before"],
+        rows, labels=4,
+    )  # fmt: skip
+    blocks = [text(*prose.counts(material)), text(*prose.exposure(material)), Picture("design"), scores]
+    return Section("study", "The study", [b for b in blocks if b.kind != "text" or b.sentences])
+
+
+def model(material) -> Section:
+    equations = material.facts.get("equations") or material.fit.model.equations()
+    head, _, priors = equations.partition("\nPriors\n")
+    blocks = [
+        text(
+            "Capacity follows an Ornstein-Uhlenbeck process: drawn upwards by replenishment, downwards by depletion in "
+            "proportion to what is there, and pushed about by chance. The path between surveys is integrated out exactly."
+        ),
+        Code("Equations", head),
+    ]
+    if priors:
+        blocks.append(
+            Code("Priors", "\n".join(line[2:] if line.startswith("  ") else line for line in priors.splitlines()))
+        )
+    return Section("model", "The model", blocks)
+
+
+def population(material) -> Section:
+    blocks = [text(prose.population(material)), text(prose.spread(material)), Picture("layers")]
+    blocks += [Picture("covariates"), _table(tables.population(material))]
+    covered = prose.coverage(material)
+    if covered:
+        blocks.insert(
+            0, text("These data were simulated, so the truth is known and stands beside the estimates.", *covered)
+        )
+    return Section("population", "The population", blocks)
+
+
+def units(material) -> Section | None:
+    if len(material.unit_names) < 2:
+        return None
+    told = "A unit's values are those of its median clinician, with interventions off and covariates at its clinicians' mean."
+    return Section("units", "Units", [text(told), Picture("units"), _table(tables.units(material))])
+
+
+def clinicians(material) -> Section:
+    told = (
+        "A clinician's values hold with interventions off and covariates at the clinician's own mean over time. They are drawn "
+        "towards the population as far as the clinician's own answers leave room for it."
+    )
+    return Section(
+        "clinicians", "Clinicians",
+        [text(told), Picture("trajectories"), Picture("clinicians"), _table(tables.clinicians(material), fold=True)],
+    )  # fmt: skip
+
+
+def interventions(material) -> Section | None:
+    if not material.interventions:
+        return None
+    sentences = [prose.intervention(material, k) for k in range(len(material.interventions))]
+    levers = prose.levers(material)
+    blocks = [Bullets(sentences), Picture("interventions"), _table(tables.interventions(material))]
+    if levers:
+        blocks += [text(*levers), Picture("levers")]
+    return Section("interventions", "Interventions", blocks)
+
+
+def limits(material) -> Section | None:
+    found = prose.limits(material)
+    return Section("limits", "What these data can and cannot tell", [Bullets(found)]) if found else None
+
+
+def predictive(material) -> Section:
+    blocks = [
+        text("Scores replicated from the fitted model are set against the observed ones.", *prose.predictive(material)),
+        Picture("predictive"),
+        tables.predictive(material),
+    ]
+    return Section("predictive", "Does the model reproduce the scores?", blocks)
+
+
+def learnt(material) -> Section:
+    told = "Where posterior and prior are alike, the data said little about that parameter, and the prior decides."
+    return Section(
+        "learnt",
+        "What the data added to the priors",
+        [text(told), Picture("learnt"), _table(tables.prior_posterior(material))],
+    )
+
+
+def diagnostics(material) -> Section:
+    blocks = [text(*prose.convergence(material))]
+    if len(material.diagnostics):
+        blocks.append(tables.worst(material))
+    return Section("diagnostics", "Sampling", [*blocks, Picture("ranks")])
+
+
+def guide(material) -> Section:
+    unit = material.time_unit
+    items = [
+        (
+            "Capacity C",
+            "What is measured, on a scale from 0 to 100: percent of the possible range of the score, turned so that higher is better.",
+        ),
+        ("Replenishment α", f"How much is put back, in points per {unit}, whatever the present level."),
+        (
+            "Depletion β",
+            f"The rate at which what is there is used up: at 0.1 per {unit}, about a tenth of it goes in a {unit} if nothing comes in.",
+        ),
+        ("Steady state C*", "α/β: where replenishment and depletion are in balance, and to which capacity returns."),
+        ("Half-life", f"ln 2/β: how many {unit}s it takes until half of a good or a bad deviation from C* has gone."),
+        (
+            "Ratio on α or β",
+            "1.2 means a fifth more with the intervention on than off, 1 no difference. C* rises if α grows more than β.",
+        ),
+        (
+            "Interval",
+            f"The middle {tables.level(material.prob)} of the posterior: given model and data, the quantity lies in it with that probability.",
+        ),
+        (
+            "Probability of an increase",
+            "The share of posterior draws in which the quantity rises. It says nothing on how large the rise is: see the interval.",
+        ),
+        (
+            "R-hat, ESS",
+            "How well the posterior was computed: R-hat should be at most 1.01 and the effective sample size (ESS) at least 400.",
+        ),
+    ]
+    return Section("guide", "How to read this", [Terms(items)])
+
+
+def provenance(material) -> Section:
+    facts, sampling = material.facts, material.facts["sampling"]
+    sizes = material.posterior.sizes
+    rows = [
+        ["Draws kept", f"{sizes['chain']} chains of {sizes['draw']} draws"],
+        ["Asked for", f"{sampling['chains']} chains of {sampling['draws']} draws after {sampling['tune']} of warm-up"],
+        ["Acceptance target", number(sampling["target_accept"])],
+        ["Seed", str(sampling["seed"])],
+        ["Tries", str(sampling["tries"])],
+        ["Time of sampling", f"{number(sampling['seconds'])} s"],
+        ["Complete", "yes" if material.fit.complete else "no: interrupted"],
+        ["Fingerprint of the study", facts["study_fingerprint"]],
+    ]
+    versions = [[package, version] for package, version in facts["versions"].items()]
+    return Section(
+        "provenance", "How it was computed",
+        [Table("Sampling", ["", ""], rows, labels=2), Fold("Versions of the software", [Table("Versions", ["package", "version"], versions, labels=2)])],
+    )  # fmt: skip
+
+
+def _table(table: Table, fold: bool = False):
+    """A long table is closed until opened, so that the page stays readable."""
+    if not fold and len(table.rows) <= FOLD_FROM:
+        return table
+    return Fold(f"{table.caption} \N{EN DASH} {count(len(table.rows), 'row')}", [table])

@@ -1,0 +1,244 @@
+"""Tables as the page shows them, and the same as CSV files."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+
+from .blocks import Table
+from .checks import learnt, predictive_checks
+from .format import level, number, percent, plain, probability, row_decimals
+
+MOST_ROWS = 1000
+WORST = 10
+
+_LABELS = {
+    "alpha": "replenishment α",
+    "beta": "depletion β",
+    "capacity": "steady state C*",
+    "half_life": "half-life",
+    "capacity_mean": "C*, mean of clinicians",
+    "trait_sd": "SD between clinicians",
+    "process_sd": "SD over time (omega)",
+    "error_sd_total": "SD of a single answer",
+    "rate_sd": "SD of log β between clinicians",
+    "spread_sd": "SD of log omega between clinicians",
+    "level_rate_correlation": "correlation of level and log β",
+    "unit_level_sd": "SD of log C* between units",
+    "unit_rate_sd": "SD of log β between units",
+    "start_shift": "shift at the first survey",
+}
+_GROUPS = {"gamma_alpha": "covariate on α", "gamma_beta": "covariate on β", "selection": "selection",
+           "period_effect": "period", "intercept": "intercept", "loading": "loading"}  # fmt: skip
+_EFFECTS = {
+    "ratio_alpha": "replenishment α, ratio",
+    "ratio_beta": "depletion β, ratio",
+    "ratio_omega": "spread over time, ratio",
+    "capacity_change": "C*, change (0\N{EN DASH}100)",
+    "capacity_change_exposed": "C*, change, the exposed only",
+    "score_change": "score's own points, change",
+}
+
+
+def quantity_label(quantity: str) -> str:
+    if quantity.endswith("]") and "[" in quantity:
+        head, inside = quantity[:-1].split("[", 1)
+        return f"{_GROUPS.get(head, head)}: {plain(inside)}"
+    return _LABELS.get(quantity, quantity)
+
+
+def _interval(row) -> list[str]:
+    places = row_decimals(row)
+    return [number(row["median"], places), f"{number(row['low'], places)} to {number(row['high'], places)}"]
+
+
+def _truth(row) -> str:
+    value = row["truth"]
+    return number(value, max(row_decimals(row), 0) + 1) if np.isfinite(value) else ""
+
+
+def population(material) -> Table:
+    table, prob = material.population_table, level(material.prob)
+    columns = ["quantity", "median", f"{prob} interval", "probability above 0"]
+    rows = []
+    for _, row in table.iterrows():
+        cells = [quantity_label(row["quantity"]), *_interval(row)]
+        cells.append(probability(row["p_positive"], material.draws) if np.isfinite(row["p_positive"]) else "")
+        rows.append(cells + ([_truth(row)] if "truth" in table else []))
+    if "truth" in table:
+        columns.append("truth")
+    return Table(
+        "The population: its median clinician, spread, covariates", columns, rows, file="tables/population.csv"
+    )
+
+
+def interventions(material) -> Table:
+    table, prob = material.intervention_table, level(material.prob)
+    columns = ["intervention", "effect on", "median", f"{prob} interval", "probability of an increase"]
+    rows = []
+    for _, row in table.iterrows():
+        if row["sd"] > 0:
+            cells = [*_interval(row), probability(row["p_positive"], material.draws)]
+        elif row["effect"].startswith("ratio"):
+            cells = ["1", "held fixed", ""]
+        else:
+            cells = ["", "nobody exposed" if row["effect"] == "capacity_change_exposed" else "", ""]
+        cells = [plain(row["intervention"]), _EFFECTS[row["effect"]], *cells]
+        rows.append(cells + ([_truth(row)] if "truth" in table else []))
+    if "truth" in table:
+        columns.append("truth")
+    return Table("Effects of the interventions", columns, rows, labels=2, file="tables/interventions.csv")
+
+
+def _members(
+    material, table: pd.DataFrame, key: str, quantities: dict[str, str]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Columns and cells by member: median with interval for each quantity, and the truth of C* where it is known."""
+    columns, cells = [], {}
+    for quantity, label in quantities.items():
+        part = table[table["quantity"] == quantity]
+        columns.append(label)
+        has_truth = "truth" in part and part["truth"].notna().any()
+        if has_truth:
+            columns.append("truth")
+        for _, row in part.iterrows():
+            middle, between = _interval(row)
+            cells.setdefault(row[key], []).append(f"{middle} ({between})")
+            if has_truth:
+                cells[row[key]].append(_truth(row))
+    return columns, cells
+
+
+def _above(table: pd.DataFrame, key: str, draws: int) -> dict[str, str]:
+    part = table[table["quantity"] == "capacity"]
+    return {row[key]: probability(row["p_above_population"], draws) for _, row in part.iterrows()}
+
+
+def units(material) -> Table:
+    table = material.unit_table
+    columns, cells = _members(
+        material, table, "unit",
+        {"capacity": "C*", "alpha": "α", "beta": "β", "half_life": "half-life", "capacity_mean": "mean C*"},
+    )  # fmt: skip
+    size = table.drop_duplicates("unit").set_index("unit")["clinicians"]
+    above = _above(table, "unit", material.draws)
+    rows = [[plain(u), str(size[u]), *cells[u], above[u]] for u in material.unit_names]
+    return Table(
+        f"Units: median and {level(material.prob)} interval of the median clinician; P(C* above): than the population's",
+        ["unit", "clinicians", *columns, "P(C* above)"],
+        rows[:MOST_ROWS],
+        file="tables/units.csv",
+    )
+
+
+def clinicians(material) -> Table:
+    table = material.clinician_table
+    columns, cells = _members(
+        material, table, "clinician", {"capacity": "C*", "alpha": "α", "beta": "β", "half_life": "half-life"}
+    )
+    surveys = material.surveys
+    answers = surveys[surveys["score"].notna()].groupby("clinician").size()
+    above = _above(table, "clinician", material.draws)
+    rows = [
+        [plain(c), plain(material.unit_names[u]), str(answers.get(i, 0)), *cells[c], above[c]]
+        for i, (c, u) in enumerate(zip(material.clinician_names, material.clinician_unit, strict=True))
+    ][:MOST_ROWS]
+    more = "" if len(material.clinician_names) <= MOST_ROWS else f" (the first {MOST_ROWS}; all are in the CSV file)"
+    return Table(
+        f"Clinicians: median and {level(material.prob)} interval; P(C* above): than the population's median clinician{more}",
+        ["clinician", "unit", "answers", *columns, "P(C* above)"],
+        rows,
+        labels=2,
+        file="tables/clinicians.csv",
+    )
+
+
+def worst(material) -> Table:
+    """The quantities that were computed least well."""
+    table = material.diagnostics
+    table = table.assign(least=table[["ess_bulk", "ess_tail"]].min(axis=1))
+    chosen = pd.concat([table.nlargest(WORST // 2, "rhat"), table.nsmallest(WORST // 2, "least")])
+    chosen = chosen.drop_duplicates("quantity")
+    rows = [
+        [plain(r.quantity), f"{r.rhat:.3f}", f"{r.ess_bulk:.0f}", f"{r.ess_tail:.0f}", number(r.mcse_mean)]
+        for r in chosen.itertuples()
+    ]
+    return Table(
+        "The quantities computed least well", ["quantity", "R-hat", "ESS, bulk", "ESS, tail", "Monte Carlo error of the mean"],
+        rows, file="tables/diagnostics.csv",
+    )  # fmt: skip
+
+
+def predictive(material) -> Table:
+    table, _ = predictive_checks(material)
+    several = len(material.scores) > 1
+    rows = []
+    for row in table.itertuples():
+        share = row.statistic.startswith("share")
+        label = f"{plain(row.score)}: {row.statistic}" if several else row.statistic
+        shown = percent if share else number
+        p = probability(row.p_above, len(material.replicated)) if np.isfinite(row.p_above) else ""
+        rows.append([label, shown(row.observed), shown(row.median), f"{shown(row.low)} to {shown(row.high)}", p])
+    return Table(
+        "Observed scores against replicates, on the scale of capacity",
+        ["statistic", "observed", "replicates, median", f"{level(material.prob)} interval", "P(replicate above)"],
+        rows, file="tables/predictive_check.csv",
+    )  # fmt: skip
+
+
+def prior_posterior(material) -> Table:
+    rows = [
+        [
+            plain(r.quantity),
+            r.meaning,
+            f"{number(r.prior_median)} ({number(r.prior_low)} to {number(r.prior_high)})",
+            f"{number(r.median)} ({number(r.low)} to {number(r.high)})",
+            percent(max(0.0, r.learnt)) if material.draws >= 10 else "",
+        ]
+        for r in learnt(material).itertuples()
+    ]
+    return Table(
+        f"Priors and posteriors: median and {level(material.prob)} interval",
+        ["parameter", "meaning", "prior", "posterior", "variance taken off"], rows, labels=2, file="tables/learnt.csv",
+    )  # fmt: skip
+
+
+def files(material) -> dict[str, pd.DataFrame]:
+    """Every table as a data frame, by file name."""
+    names = material.clinician_names
+    paths = material.trajectories
+    surveys = material.surveys
+    score_names = np.array(list(material.scores), object)
+    scores = surveys.assign(
+        clinician=names[surveys["clinician"]], indicator=score_names[surveys["indicator"]]
+    )[["clinician", "indicator", "time", "score"]]  # fmt: skip
+    frames = {
+        "population": material.population_table,
+        "units": material.unit_table,
+        "clinicians": material.clinician_table,
+        "trajectories": paths.assign(clinician=names[paths["clinician"]])[
+            ["clinician", "time", "low", "median", "high"]
+        ],
+        "scores": scores.rename(columns={"score": "score_0_100"}),
+        "diagnostics": material.diagnostics,
+        "predictive_check": predictive_checks(material)[0],
+        "learnt": learnt(material),
+    }
+    if material.interventions:
+        frames["interventions"] = material.intervention_table
+    return {name: frames[name] for name in sorted(frames)}
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """CSV text in which no cell of text can act as a spreadsheet's formula."""
+    safe = frame.copy()
+    for column in safe.columns[[not pd.api.types.is_numeric_dtype(d) for d in safe.dtypes]]:
+        text = safe[column].astype(object)
+        safe[column] = [
+            f"'{v}" if isinstance(v, str) and v.startswith(("=", "+", "-", "@", "\t", "\r")) else v for v in text
+        ]
+    out = io.StringIO()
+    safe.to_csv(out, index=False, float_format="%.8g", lineterminator="\n")
+    return out.getvalue()
