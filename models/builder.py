@@ -14,7 +14,7 @@ from .op import DATA, capacity_log_likelihood
 from .parameters import coordinates, parameter_table
 
 # arrays that grow with the study travel as data: as constants they would be compiled into the machine code
-_EPOCH_DATA = ("epoch_clinician", "epoch_dose", "epoch_terms", "epoch_period")
+_EPOCH_DATA = ("epoch_clinician", "epoch_columns")
 
 
 def build_model(model, study) -> pm.Model:
@@ -42,12 +42,12 @@ def build_model(model, study) -> pm.Model:
         data["step_survey"] = np.where((ends_at >= 0) & missing[ends_at], -1, ends_at)
         data["survey_score"] = np.where(missing, 0.0, data["survey_score"])
         data = {name: pm.Data(name, value) for name, value in data.items()}
-        epochs = {name: pm.Data(name, getattr(design, name)) for name in _EPOCH_DATA if getattr(design, name).size}
+        epochs = {name: pm.Data(name, getattr(design, name)) for name in _EPOCH_DATA}
         shared = replace(design, epoch_base=data["epoch_base"], **epochs)
         derived = levers(values, shared, model, pt)
-        # a study without terms or interventions leaves some arguments as plain arrays
-        arguments = [pt.as_tensor_variable(a) for a in derived.arguments]
-        outputs = capacity_log_likelihood(*data.values(), *arguments, epochs["epoch_clinician"])
+        outputs = capacity_log_likelihood(
+            *data.values(), epochs["epoch_clinician"], derived.clinician, derived.shift, *derived.rest
+        )
         pm.Potential("log_likelihood", outputs[0], dims="clinician")
 
         _report("alpha_population", values["level"] * LN2 / values["half_life"])

@@ -8,6 +8,9 @@ import numpy as np
 
 from .terms import Terms, build_terms
 
+# PyMC holds integer data as int32; one type for all means one compilation of each kernel
+INDEX = np.int32
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -34,9 +37,8 @@ class Design:
     epoch_clinician, epoch_base, epoch_last : int arrays
         Owner of each epoch; each clinician's epoch with interventions off and covariates at their mean; the epoch in
         force at the last survey.
-    epoch_dose : float array (epochs x interventions)
-    epoch_terms : float array (epochs x terms)
-    epoch_period : int array (epochs), -1: the average period
+    epoch_columns : float array (epochs x (terms, interventions, periods))
+        Values of the terms, doses, and 1 in the column of the calendar period; the base epochs have no period.
     mean_exposure : float array (clinicians x selected interventions), centred
     selected : tuple of int, interventions whose mean exposure enters the level
     period_edges : float array, boundaries of the calendar periods (empty: no period effect)
@@ -48,9 +50,7 @@ class Design:
     epoch_clinician: np.ndarray
     epoch_base: np.ndarray
     epoch_last: np.ndarray
-    epoch_dose: np.ndarray
-    epoch_terms: np.ndarray
-    epoch_period: np.ndarray
+    epoch_columns: np.ndarray
     mean_exposure: np.ndarray
     selected: tuple[int, ...]
     period_edges: np.ndarray
@@ -69,6 +69,10 @@ class Design:
     @property
     def n_clinicians(self) -> int:
         return self.unit_code.size
+
+    @property
+    def n_epochs(self) -> int:
+        return self.epoch_columns.shape[0]
 
     @property
     def n_periods(self) -> int:
@@ -232,9 +236,8 @@ def lay_out(timeline: Timeline, epoch_of: dict, extra: list[np.ndarray] | None =
                 point.append(hit if n == 0 else -1)
         offset.append(len(gap))
         points_before += wanted.size
-    return Layout(
-        np.array(offset), np.array(prelude), np.array(gap, float), np.array(epoch), np.array(survey), np.array(point)
-    )
+    index = [np.array(values, INDEX) for values in (offset, prelude, epoch, survey, point)]
+    return Layout(index[0], index[1], np.array(gap, float), *index[2:])
 
 
 def build_design(model, study) -> tuple[Design, Timeline, dict]:
@@ -250,13 +253,13 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
     count, n_interventions = study.n_clinicians, len(study.interventions)
 
     epoch_of: dict = {("base", i): i for i in range(count)}
-    timeline.base = np.arange(count)
+    timeline.base = np.arange(count, dtype=INDEX)
     layout = lay_out(timeline, epoch_of)
     n_epochs = len(epoch_of)
-    owner = np.empty(n_epochs, int)
-    dose = np.zeros((n_epochs, n_interventions))
-    period = np.full(n_epochs, -1)
+    owner = np.empty(n_epochs, INDEX)
     values = np.zeros((n_epochs, len(terms.names)))
+    dose = np.zeros((n_epochs, n_interventions))
+    period = np.zeros((n_epochs, max(edges.size - 1, 0)))
     for key, k in epoch_of.items():
         if key[0] == "base":
             owner[k] = key[1]
@@ -264,8 +267,9 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
         else:
             owner[k] = key[0]
             values[k] = terms.occasion[int(key[1])]
-            period[k] = int(key[2])
             dose[k] = key[3:]
+            if edges.size:
+                period[k, int(key[2])] = 1.0
 
     exposure = mean_exposures(study)
     exposure -= exposure.mean(axis=0, keepdims=True)
@@ -279,16 +283,14 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
         epoch_clinician=owner,
         epoch_base=timeline.base,
         epoch_last=layout.step_epoch[layout.step_offset[1:] - 1],
-        epoch_dose=dose,
-        epoch_terms=values,
-        epoch_period=period,
+        epoch_columns=np.concatenate([values, dose, period], axis=1),
         mean_exposure=exposure[:, list(selected)],
         selected=selected,
         period_edges=edges,
         staggered=staggered,
         survey_score=surveys["capacity"].to_numpy(float).copy(),
         survey_repeats=surveys["repeats"].to_numpy(float).copy(),
-        survey_indicator=surveys["indicator"].to_numpy(int).copy(),
+        survey_indicator=surveys["indicator"].to_numpy(INDEX).copy(),
         unit_code=np.asarray(study.unit_code, int),
         n_units=study.n_units,
         indicators=tuple(study.scores),

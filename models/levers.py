@@ -43,9 +43,12 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
     Returns
     -------
     namespace
-        ``arguments`` (the likelihood's ten parameters in its order), ``theta_alpha``, ``theta_beta``, ``theta_omega``
+        ``clinician`` (clinicians x 3: log C* at e = 0, log beta, log omega), ``shift`` (epochs x 3, added to it),
+        ``rest`` (the likelihood's other parameters), with NumPy ``arguments`` (the ten parameters of
+        `likelihood.filter.log_likelihood`, in its order), ``theta_alpha``, ``theta_beta``, ``theta_omega``
         (interventions), ``gamma_alpha``, ``gamma_beta`` (terms), ``trait_sd``, ``omega``, ``error_sd`` (0-100),
-        ``capacity_unit``, ``beta_unit`` (units), ``beta``, ``omega_clinician`` (clinicians), ``correlation``.
+        ``capacity_unit``, ``beta_unit`` (units), ``capacity_median``, ``beta``, ``omega_clinician`` (clinicians, in
+        the base epoch), ``correlation``.
     """
     out = SimpleNamespace()
     unit = design.unit_code
@@ -76,39 +79,40 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         log_level = log_level + design.mean_exposure @ p["selection"]
     log_rate = math.log(LN2 / p["half_life"]) + unit_rate[unit] + rate_dev
 
-    # epochs
-    owner = design.epoch_clinician
-    moved_rate = math.zeros(owner.size)
-    moved_level = math.zeros(owner.size)
-    moved_spread = math.zeros(owner.size)
-    if terms.names:
-        moved_level = moved_level + design.epoch_terms @ (out.gamma_alpha - out.gamma_beta)
-        moved_rate = moved_rate + design.epoch_terms @ out.gamma_beta
-    if design.interventions:
-        moved_level = moved_level + design.epoch_dose @ (out.theta_alpha - out.theta_beta)
-        moved_rate = moved_rate + design.epoch_dose @ out.theta_beta
-        moved_spread = moved_spread + design.epoch_dose @ out.theta_omega
-    if design.n_periods:
-        effect = p["period_effect"] - p["period_effect"].mean()
-        out.period_effect = effect
-        moved_level = moved_level + math.where(design.epoch_period >= 0, effect[math.maximum(design.epoch_period, 0)], 0.0)
-    log_rate_epoch = log_rate[owner] + moved_rate
-    level = math.exp(log_level[owner] + moved_level)
-    rate = math.exp(log_rate_epoch)
+    log_spread = math.log(out.omega) + math.zeros(design.n_clinicians)
     if model.spread == "free":
-        log_spread = math.log(out.omega) + (p["spread_sd"] * p["spread_z"])[owner] + moved_spread
-    elif model.spread == "shared_omega":
-        log_spread = math.log(out.omega) + math.zeros(owner.size)
-    else:  # one sigma for all: omega^2 = sigma^2 / (2 beta)
-        log_spread = math.log(out.omega) - 0.5 * (log_rate_epoch - math.log(LN2 / p["half_life"]))
-    variance = math.exp(2 * log_spread)
+        log_spread = log_spread + p["spread_sd"] * p["spread_z"]
+    elif model.spread == "shared_sigma":  # omega^2 = sigma^2 / (2 beta), sigma the same for all
+        log_spread = log_spread - 0.5 * (log_rate - math.log(LN2 / p["half_life"]))
+    out.clinician = math.stack([log_level, log_rate, log_spread], axis=1)
 
-    base = design.epoch_base
+    # epochs: what covariates, interventions and calendar periods add to the clinician's logs
+    effects = []
+    if terms.names:
+        none = np.zeros(len(terms.names))
+        effects.append([out.gamma_alpha - out.gamma_beta, out.gamma_beta, none])
+    if design.interventions:
+        effects.append([out.theta_alpha - out.theta_beta, out.theta_beta, out.theta_omega])
+    if design.n_periods:
+        none = np.zeros(design.n_periods)
+        effects.append([p["period_effect"] - p["period_effect"].mean(), none, none])
+    if effects:
+        columns = [math.concatenate([e[c] for e in effects]) for c in range(3)]
+        if model.spread == "shared_sigma":
+            columns[2] = -0.5 * columns[1]
+        elif model.spread == "shared_omega":
+            columns[2] = 0.0 * columns[1]
+        out.shift = design.epoch_columns @ math.stack(columns, axis=1)
+    else:
+        out.shift = np.zeros((design.n_epochs, 3))
+
+    base = math.exp(out.clinician + out.shift[design.epoch_base])
+    out.capacity_median, out.beta, out.omega_clinician = base[:, 0], base[:, 1], base[:, 2]
     ones = np.ones(design.n_clinicians)
     if model.start == "displaced":
-        start_shift, start_var = p["start_shift"] * ones, variance[base] * p["start_sd_ratio"] ** 2
+        start_shift, start_var = p["start_shift"] * ones, out.omega_clinician**2 * p["start_sd_ratio"] ** 2
     elif model.start == "stationary":
-        start_shift, start_var = 0.0 * ones, variance[base]
+        start_shift, start_var = 0.0 * ones, out.omega_clinician**2
     else:
         start_shift, start_var = p["start_mean"] * ones, p["start_sd"] ** 2 * ones
 
@@ -124,8 +128,6 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         loading = math.concatenate([loading, p["loading"]])
         error = math.concatenate([error, p["error_sd"] ** 2 + design.error_floor[1:]])
 
-    out.beta = rate[base]
-    out.omega_clinician = math.sqrt(variance[base])
     # a unit's median clinician: clinician effects 0, covariates and exposure history at its clinicians' mean
     unit_mean = np.zeros((design.n_units, design.n_clinicians))
     unit_mean[unit, np.arange(unit.size)] = 1.0 / np.bincount(unit, minlength=design.n_units)[unit]
@@ -139,9 +141,10 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         log_level_unit = log_level_unit + (unit_mean @ design.mean_exposure) @ p["selection"]
     out.capacity_unit = math.exp(log_level_unit)
     out.beta_unit = math.exp(log_rate_unit)
-    out.arguments = (
-        level, rate, variance, level_mean, level_var, start_shift, start_var, intercept, loading, error,
-    )  # fmt: skip
+    out.rest = (level_mean, level_var, start_shift, start_var, intercept, loading, error)
+    if math is np:
+        logs = out.clinician[design.epoch_clinician] + out.shift
+        out.arguments = (np.exp(logs[:, 0]), np.exp(logs[:, 1]), np.exp(2 * logs[:, 2]), *out.rest)
     return out
 
 

@@ -95,9 +95,9 @@ def learnt(material) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        quantity, meaning, prior_median, prior_low, prior_high, median, low, high, learnt (1 - posterior variance / prior
-        variance, on the log scale for positive parameters; near 0: the data said little), and the intervals on the
-        prior's standardised scale (``_z``).
+        quantity, meaning, prior_median, prior_low, prior_high, median, low, high, learnt (1 - posterior variance over
+        prior variance, on the log scale for positive parameters; near 0: the data said little), and the intervals on
+        the prior's standardised scale (``_z``).
     """
     if not hasattr(material, "_learnt"):
         material._learnt = _learnt(material)

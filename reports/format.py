@@ -95,17 +95,17 @@ def percent(share: float) -> str:
         return DASH
     hundred = 100 * share
     if 0 < hundred < 0.1:
-        return "< 0.1 %"
+        return "< 0.1\N{NO-BREAK SPACE}%"
     if 0 < hundred < 1:
-        return f"{hundred:.1f} %"
+        return f"{hundred:.1f}\N{NO-BREAK SPACE}%"
     if 99 < hundred < 100:
-        return "> 99 %"
-    return f"{hundred:.0f} %"
+        return "> 99\N{NO-BREAK SPACE}%"
+    return f"{hundred:.0f}\N{NO-BREAK SPACE}%"
 
 
 def level(prob: float) -> str:
     """The interval's probability: ``89 %``."""
-    return f"{100 * prob:.4g} %"
+    return f"{100 * prob:.4g}\N{NO-BREAK SPACE}%"
 
 
 def plain(text) -> str:
@@ -136,6 +136,12 @@ def listed(items: list[str]) -> str:
 def count(n: int, noun: str, plural: str | None = None) -> str:
     """``1 clinician``, ``12 clinicians``."""
     return f"{n:,} ".replace(",", "\N{NARROW NO-BREAK SPACE}") + (noun if n == 1 else plural or noun + "s")
+
+
+def lasting(time: float, unit: str) -> str:
+    """``1 week``, ``2.5 weeks``."""
+    shown = number(time)
+    return f"{shown} {unit}{'' if shown == '1' else 's'}"
 
 
 class TimeAxis:

@@ -1,4 +1,4 @@
-"""What a report is made from: the tables and arrays of a fit, worked out once and shared by prose, tables and figures."""
+"""What a report is made from: tables and arrays of a fit, worked out once for prose, tables and figures."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ class Material:
 
     @cached_property
     def priors(self) -> dict[str, Prior]:
-        """The priors in force by parameter: as stored; otherwise stated ones, the defaults and the design's half-life."""
+        """The priors in force by parameter: as stored, or else those stated, the defaults, the design's half-life."""
         stored = self.facts.get("priors")
         if isinstance(stored, Mapping):
             return {name: Prior.from_dict(prior) for name, prior in stored.items() if isinstance(prior, Mapping)}
@@ -265,7 +265,7 @@ class Material:
 
 def _flat(values) -> np.ndarray:
     values = values.transpose(*SAMPLE, ...).to_numpy()
-    return values.reshape(-1, values.shape[-1])
+    return values.reshape(values.shape[0] * values.shape[1], values.shape[2])
 
 
 def _without_empty_truth(table: pd.DataFrame) -> pd.DataFrame:

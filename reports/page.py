@@ -48,8 +48,8 @@ def write_report(
     prob : float
         Probability of the intervals, between 0 and 1.
     truth : mapping of str to DataFrame, optional
-        What simulated data were made from, to stand beside the estimates: ``clinicians`` (clinician, alpha, beta, capacity,
-        ...), ``units`` (unit, alpha, beta, capacity), ``effects`` (intervention, theta_alpha, theta_beta,
+        What simulated data were made from, to stand beside the estimates: ``clinicians`` (clinician, alpha, beta,
+        capacity, ...), ``units`` (unit, alpha, beta, capacity), ``effects`` (intervention, theta_alpha, theta_beta,
         capacity_change), ``population`` (quantity, value). Any of them may be absent.
     clinicians_shown : int
         How many clinicians have their scores and fitted capacity drawn, spread over the range of C*.

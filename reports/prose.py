@@ -1,4 +1,4 @@
-"""Sentences that state the results with their uncertainty, and what the data cannot tell."""
+"""Sentences that state the results with their uncertainty."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import math
 
 import numpy as np
 
-from .checks import learnt, predictive_checks
-from .format import count, estimate, level, listed, name, number, percent, probability, row_decimals
-
-# share of the half-life's prior variance below which the data have hardly spoken
-LITTLE_LEARNT = 0.3
-# posterior correlation of the effects on both levers from which the lever is not told
-CONFOUNDED = 0.7
+from .caveats import half_life, levers
+from .checks import predictive_checks
+from .format import count, estimate, lasting, level, listed, name, number, percent, probability, row_decimals
 
 
 def headline(material) -> list[tuple[str, str, str]]:
@@ -43,9 +39,12 @@ def population(material) -> str:
     rows = {q: estimate(material.row(table, quantity=q)) for q in ("capacity", "alpha", "beta", "half_life")}
     off = "with interventions off, " if material.interventions else ""
     return (
-        f"Over the long run, {off}the capacity of the median clinician settles at C* = {rows['capacity']} on the scale from 0 to "
-        f"100 (median and {level(material.prob)} interval, as everywhere below). It is replenished by {rows['alpha']} points "
-        f"per {unit} and depleted at a rate of {rows['beta']} per {unit}, so that a disturbance loses half of its size in "
+        f"Over the long run, {off}the capacity of the median clinician settles at C* = {rows['capacity']} on the "
+        "scale from 0 to "
+        f"100 (median and {level(material.prob)} interval, as everywhere below). It is replenished by {rows['alpha']} "
+        "points "
+        f"per {unit} and depleted at a rate of {rows['beta']} per {unit}, so that a disturbance loses half of its "
+        "size in "
         f"{rows['half_life']} {unit}s."
     )
 
@@ -54,8 +53,10 @@ def spread(material) -> str:
     table = material.population_table
     rows = {q: estimate(material.row(table, quantity=q)) for q in ("trait_sd", "process_sd", "error_sd_total")}
     return (
-        f"Clinicians differ from each other with a standard deviation of {rows['trait_sd']} points; around the own level, "
-        f"capacity moves over time with a standard deviation of {rows['process_sd']} points; and a single answer lies around "
+        f"Clinicians differ from each other with a standard deviation of {rows['trait_sd']} points; around the own "
+        "level, "
+        f"capacity moves over time with a standard deviation of {rows['process_sd']} points; and a single answer lies "
+        "around "
         f"the capacity of the moment with a standard deviation of {rows['error_sd_total']} points."
     )
 
@@ -69,7 +70,8 @@ def intervention(material, k: int) -> str:
     middle, low, high = (number(change[q], places) for q in ("median", "low", "high"))
     sign = probability(change["p_positive"], material.draws)
     out = [
-        f"{name(material.interventions[k])}: the data are compatible with a change of C* between {low} and {high} points "
+        f"{name(material.interventions[k])}: the data are compatible with a change of C* between {low} and {high} "
+        "points "
         f"(median {middle}), averaged over all clinicians studied; the probability that it is positive is {sign}."
     ]
     score, described = next(iter(material.scores.items()))
@@ -90,141 +92,19 @@ def intervention(material, k: int) -> str:
     return " ".join(out)
 
 
-def levers(material) -> list[str]:
-    """Whether the lever of each intervention can be told; nothing on those that the model gives only one."""
-    out = []
-    for k, label in enumerate(material.interventions):
-        effects = {q: material.samples(f"theta_{q}")[:, k] for q in ("alpha", "beta")}
-        if material.draws < 10 or any(np.ptp(effect) == 0 for effect in effects.values()):
-            continue
-        correlation = float(np.corrcoef(effects["alpha"], effects["beta"])[0, 1])
-        shown = number(correlation, 2)
-        if abs(correlation) < CONFOUNDED:
-            out.append(
-                f"The effects of {name(label)} on replenishment and on depletion are told apart at least in part (their posterior "
-                f"correlation is {shown})."
-            )
-            continue
-        start = (
-            f"The effects of {name(label)} on replenishment and on depletion go together in the posterior (correlation {shown}), "
-            "so that the change of C* is better known than its parts"
-        )
-        clear = [s for s in (_direction(material, k, q) for q in ("alpha", "beta")) if s]
-        out.append(
-            f"{start}; still, {listed(clear)}." if clear else f"{start}: by which lever it works cannot be told."
-        )
-    return out
-
-
-def _direction(material, k: int, quantity: str) -> str:
-    """The direction of an effect on one lever, if its probability leaves the interval's tail."""
-    p = float((material.samples(f"theta_{quantity}")[:, k] > 0).mean())
-    word = {"alpha": "replenishment", "beta": "depletion"}[quantity]
-    edge = (1 - material.prob) / 2
-    if edge <= p <= 1 - edge:
-        return ""
-    likely = probability(max(p, 1 - p), material.draws)
-    return f"{'a rise' if p > 0.5 else 'a fall'} of {word} is likely (probability {likely})"
-
-
-def limits(material) -> list[str]:
-    """What these data cannot tell, and what the estimates rest on."""
-    return [s for s in (half_life(material), *_levers(material), _individuals(material), _outside(material),
-                        _few_answers(material), _selection(material)) if s]  # fmt: skip
-
-
-def half_life(material) -> str:
-    table = learnt(material)
-    row = table[table["quantity"] == "half_life"] if len(table) else table
-    if not len(row) or material.draws < 10:
-        return ""
-    share = max(0.0, float(row["learnt"].iloc[0]))
-    if share < LITTLE_LEARNT:
-        return (
-            "α and β are not told apart by these data: the posterior of the half-life is about as wide as its prior (its "
-            f"variance on the log scale shrank by {percent(share)} only). What is known is their ratio C*; statements on α and β "
-            "alone rest on the prior."
-        )
-    return (
-        f"The data took {percent(share)} off the variance of the half-life's prior (on the log scale), so α and β are "
-        "told apart by the data and not by the prior alone."
-    )
-
-
-def _levers(material) -> list[str]:
-    found = levers(material)
-    if found:
-        found.append(
-            "The lever also depends on where the scale has its zero: moving it changes the effect on replenishment, but neither "
-            "the effect on depletion nor the change of C* in points."
-        )
-    return found
-
-
-def _individuals(material) -> str:
-    n = len(material.clinician_names)
-    if n < 2 or material.draws < 10:
-        return ""
-    table = material.clinician_table
-    edge = (1 - material.prob) / 2
-    apart = {}
-    for quantity in ("capacity", "beta"):
-        p = table.loc[table["quantity"] == quantity, "p_above_population"]
-        apart[quantity] = int(((p < edge) | (p > 1 - edge)).sum())
-    return (
-        f"Of {count(n, 'clinician')}, {apart['capacity']} can be told from the population's median clinician by their C* and "
-        f"{apart['beta']} by their β (probability of lying on one side above {number(1 - edge, 3)}); the estimates of the "
-        "others lean on the population."
-    )
-
-
-def _outside(material) -> str:
-    found = material.outside
-    beyond = [
-        f"{percent(share)} lie {where}"
-        for share, where in ((found.above, "above 100"), (found.below, "below 0"))
-        if share
-    ]
-    if not beyond:
-        return ""
-    who = f"; in {count(found.clinicians, 'clinician')} more than 5 % of the draws do" if found.clinicians else ""
-    return (
-        f"Of all draws of the clinicians' C*, {listed(beyond)}{who}. The model is linear and does not know the ends of the "
-        "scale, so such values mean “at the end of the scale”."
-    )
-
-
-def _few_answers(material) -> str:
-    once, n = material.description["once"], material.description["clinicians"]
-    if not once:
-        return ""
-    verb = "has" if once == 1 else "have"
-    return (
-        f"{once} of {count(n, 'clinician')} {verb} one answered survey or none: their β, and most of their C*, are what "
-        "the population makes likely."
-    )
-
-
-def _selection(material) -> str:
-    if not material.interventions or material.fit.model.randomised:
-        return ""
-    return (
-        "Exposure is not said to have been randomised: effects are those of the programmes only if, given the adjustments of "
-        "the model, those exposed and those not would otherwise have gone the same way."
-    )
-
-
 def counts(material) -> list[str]:
     """Who was surveyed, how often, over what time, and what is missing."""
     d, time, unit = material.description, material.time, material.time_unit
     per, gap, follow = d["surveys_per_clinician"], d["gap"], d["follow_up"]
     out = [
-        f"{count(d['clinicians'], 'clinician')} in {count(d['units'], 'unit')} gave {count(d['answered'], 'answer')} at "
+        f"{count(d['clinicians'], 'clinician')} in {count(d['units'], 'unit')} gave {count(d['answered'], 'answer')} "
+        "at "
         f"{count(d['occasions'], 'survey')}, from {time.text(d['first'])} to {time.text(d['last'])}."
     ]
     if d["missing"]:
         out.append(
-            f"{count(d['missing'], 'score')} ({percent(d['missing_share'])}) are missing; they are taken as missing at random, "
+            f"{count(d['missing'], 'score')} ({percent(d['missing_share'])}) are missing; they are taken as missing "
+            "at random, "
             "given what was observed of the clinician."
         )
     else:
@@ -232,8 +112,9 @@ def counts(material) -> list[str]:
     out.append(f"A clinician answered {_from_to(per)} surveys (median {number(per['median'])}).")
     if math.isfinite(gap["median"]):
         out.append(
-            f"Successive surveys of a clinician lie {number(gap['median'])} {unit}s apart (median; {_from_to(gap)}), and "
-            f"clinicians were followed for {number(follow['median'])} {unit}s (median; {_from_to(follow)})."
+            f"Successive surveys of a clinician lie {lasting(gap['median'], unit)} apart (median; {_from_to(gap)}), "
+            "and "
+            f"clinicians were followed for {lasting(follow['median'], unit)} (median; {_from_to(follow)})."
         )
     return out
 
@@ -290,7 +171,8 @@ def predictive(material) -> list[str]:
     odd = known[(known["p_above"] < edge) | (known["p_above"] > 1 - edge)]
     fine = len(known) - len(odd)
     out = [
-        f"{fine} of {len(known)} statistics of the observed scores lie within the {level(material.prob)} interval of the replicates."
+        f"{fine} of {len(known)} statistics of the observed scores lie within the {level(material.prob)} interval of "
+        "the replicates."
     ]
     several = len(material.scores) > 1
     for row in odd.itertuples():
@@ -310,7 +192,8 @@ def convergence(material) -> list[str]:
         out.append("There are too few draws to judge convergence.")
     else:
         out.append(
-            f"Over {count(len(table), 'parameter or derived quantity', 'parameters and derived quantities')}, the largest R-hat is "
+            f"Over {count(len(table), 'parameter or derived quantity', 'parameters and derived quantities')}, the "
+            "largest R-hat is "
             f"{table['rhat'].max():.3f} and the smallest effective sample size "
             f"{table[['ess_bulk', 'ess_tail']].min().min():.0f}."
         )

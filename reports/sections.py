@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import prose, tables
+from . import caveats, prose, tables
 from .blocks import Bullets, Code, Fold, Picture, Section, Table, Terms, text
-from .format import count, listed, name, number, percent, plain
+from .format import count, listed, name, number, percent, plain, short
 
 FOLD_FROM = 15  # rows from which a table is closed until opened
 _START = {
@@ -21,23 +21,25 @@ _SPREAD = {
 
 def all_sections(material) -> list[Section]:
     """Every section that these results have something to say in."""
-    made = (
-        question(material), study(material), model(material), population(material), units(material), clinicians(material),
-        interventions(material), limits(material), predictive(material), learnt(material), diagnostics(material),
-        guide(material), provenance(material),
+    parts = (
+        question, study, model, population, units, clinicians, interventions, limits, predictive, learnt, diagnostics,
+        guide, provenance,
     )  # fmt: skip
+    made = (part(material) for part in parts)
     return [section for section in made if section is not None]
 
 
 def question(material) -> Section:
     d = material.fit.model
     asked = [
-        "How fast is each clinician's capacity for compassion replenished (α) and depleted (β), where does that leave it in the "
+        "How fast is each clinician's capacity for compassion replenished (α) and depleted (β), where does that leave "
+        "it in the "
         "long run (C* = α/β), and how do clinicians and units differ in this?"
     ]
     if material.interventions:
         asked.append(
-            f"What {'does' if len(material.interventions) == 1 else 'do'} {listed([name(n) for n in material.interventions])} "
+            f"What {'does' if len(material.interventions) == 1 else 'do'} "
+            f"{listed([name(n) for n in material.interventions])} "
             "change, and by which of the two levers?"
         )
     score = ", ".join(name(n) for n in material.scores)
@@ -75,14 +77,12 @@ def study(material) -> Section:
     d = material.description
     rows = []
     for label, s in d["scores"].items():
-        low, high = material.scores[label]["range"]
+        score = material.scores[label]
+        low, high = score["range"]
         step = number(s["step"]) if s["step"] else "none"
-        rows.append(
-            [
-                plain(label), f"{number(low)} to {number(high)}", material.scores[label]["better"], f"{step} ({s['step_source']})",
-                str(s["answered"]), number(s["mean"]), number(s["sd"]), percent(s["floor"]), percent(s["ceiling"]), percent(s["ties"]),
-            ]
-        )  # fmt: skip
+        cells = [short(label, 60), f"{number(low)} to {number(high)}", score["better"], f"{step} ({s['step_source']})"]
+        cells += [str(s["answered"]), number(s["mean"]), number(s["sd"])]
+        rows.append(cells + [percent(s[share]) for share in ("floor", "ceiling", "ties")])
     scores = Table(
         "Scores, on their own scale",
         ["score", "range", "better", "step", "answers", "mean", "SD", "lowest", "highest", "equal to the one before"],
@@ -98,7 +98,8 @@ def model(material) -> Section:
     blocks = [
         text(
             "Capacity follows an Ornstein-Uhlenbeck process: drawn upwards by replenishment, downwards by depletion in "
-            "proportion to what is there, and pushed about by chance. The path between surveys is integrated out exactly."
+            "proportion to what is there, and pushed about by chance. The path between surveys is integrated out "
+            "exactly."
         ),
         Code("Equations", head),
     ]
@@ -123,13 +124,17 @@ def population(material) -> Section:
 def units(material) -> Section | None:
     if len(material.unit_names) < 2:
         return None
-    told = "A unit's values are those of its median clinician, with interventions off and covariates at its clinicians' mean."
+    told = (
+        "A unit's values are those of its median clinician, with interventions off and covariates at its clinicians' "
+        "mean; “mean C*” is the average over its clinicians."
+    )
     return Section("units", "Units", [text(told), Picture("units"), _table(tables.units(material))])
 
 
 def clinicians(material) -> Section:
     told = (
-        "A clinician's values hold with interventions off and covariates at the clinician's own mean over time. They are drawn "
+        "A clinician's values hold with interventions off and covariates at the clinician's own mean over time. They "
+        "are drawn "
         "towards the population as far as the clinician's own answers leave room for it."
     )
     return Section(
@@ -142,7 +147,7 @@ def interventions(material) -> Section | None:
     if not material.interventions:
         return None
     sentences = [prose.intervention(material, k) for k in range(len(material.interventions))]
-    levers = prose.levers(material)
+    levers = caveats.levers(material)
     blocks = [Bullets(sentences), Picture("interventions"), _table(tables.interventions(material))]
     if levers:
         blocks += [text(*levers), Picture("levers")]
@@ -150,7 +155,7 @@ def interventions(material) -> Section | None:
 
 
 def limits(material) -> Section | None:
-    found = prose.limits(material)
+    found = caveats.limits(material)
     return Section("limits", "What these data can and cannot tell", [Bullets(found)]) if found else None
 
 
@@ -184,30 +189,36 @@ def guide(material) -> Section:
     items = [
         (
             "Capacity C",
-            "What is measured, on a scale from 0 to 100: percent of the possible range of the score, turned so that higher is better.",
+            "What is measured, on a scale from 0 to 100: percent of the possible range of the score, turned so that "
+            "higher is better.",
         ),
         ("Replenishment α", f"How much is put back, in points per {unit}, whatever the present level."),
         (
             "Depletion β",
-            f"The rate at which what is there is used up: at 0.1 per {unit}, about a tenth of it goes in a {unit} if nothing comes in.",
+            f"The rate at which what is there is used up: at 0.1 per {unit}, about a tenth of it goes in a {unit} if "
+            "nothing comes in.",
         ),
         ("Steady state C*", "α/β: where replenishment and depletion are in balance, and to which capacity returns."),
         ("Half-life", f"ln 2/β: how many {unit}s it takes until half of a good or a bad deviation from C* has gone."),
         (
             "Ratio on α or β",
-            "1.2 means a fifth more with the intervention on than off, 1 no difference. C* rises if α grows more than β.",
+            "1.2 means a fifth more with the intervention on than off, 1 no difference. C* rises if α grows more than "
+            "β.",
         ),
         (
             "Interval",
-            f"The middle {tables.level(material.prob)} of the posterior: given model and data, the quantity lies in it with that probability.",
+            f"The middle {tables.level(material.prob)} of the posterior: given model and data, the quantity lies in "
+            "it with that probability.",
         ),
         (
             "Probability of an increase",
-            "The share of posterior draws in which the quantity rises. It says nothing on how large the rise is: see the interval.",
+            "The share of posterior draws in which the quantity rises. It says nothing on how large the rise is: see "
+            "the interval.",
         ),
         (
             "R-hat, ESS",
-            "How well the posterior was computed: R-hat should be at most 1.01 and the effective sample size (ESS) at least 400.",
+            "How well the posterior was computed: R-hat should be at most 1.01 and the effective sample size (ESS) at "
+            "least 400.",
         ),
     ]
     return Section("guide", "How to read this", [Terms(items)])
@@ -227,10 +238,8 @@ def provenance(material) -> Section:
         ["Fingerprint of the study", facts["study_fingerprint"]],
     ]
     versions = [[package, version] for package, version in facts["versions"].items()]
-    return Section(
-        "provenance", "How it was computed",
-        [Table("Sampling", ["", ""], rows, labels=2), Fold("Versions of the software", [Table("Versions", ["package", "version"], versions, labels=2)])],
-    )  # fmt: skip
+    software = Fold("Versions of the software", [Table("Versions", ["package", "version"], versions, labels=2)])
+    return Section("provenance", "How it was computed", [Table("Sampling", ["", ""], rows, labels=2), software])
 
 
 def _table(table: Table, fold: bool = False):

@@ -9,10 +9,11 @@ import pandas as pd
 
 from .blocks import Table
 from .checks import learnt, predictive_checks
-from .format import level, number, percent, plain, probability, row_decimals
+from .format import level, number, percent, probability, row_decimals, short
 
 MOST_ROWS = 1000
 WORST = 10
+LONGEST = 60  # letters of a name: a table is not a place to read a paragraph in
 
 _LABELS = {
     "alpha": "replenishment α",
@@ -45,7 +46,7 @@ _EFFECTS = {
 def quantity_label(quantity: str) -> str:
     if quantity.endswith("]") and "[" in quantity:
         head, inside = quantity[:-1].split("[", 1)
-        return f"{_GROUPS.get(head, head)}: {plain(inside)}"
+        return f"{_GROUPS.get(head, head)}: {short(inside, LONGEST)}"
     return _LABELS.get(quantity, quantity)
 
 
@@ -85,7 +86,7 @@ def interventions(material) -> Table:
             cells = ["1", "held fixed", ""]
         else:
             cells = ["", "nobody exposed" if row["effect"] == "capacity_change_exposed" else "", ""]
-        cells = [plain(row["intervention"]), _EFFECTS[row["effect"]], *cells]
+        cells = [short(row["intervention"], LONGEST), _EFFECTS[row["effect"]], *cells]
         rows.append(cells + ([_truth(row)] if "truth" in table else []))
     if "truth" in table:
         columns.append("truth")
@@ -100,7 +101,8 @@ def _members(
     for quantity, label in quantities.items():
         part = table[table["quantity"] == quantity]
         columns.append(label)
-        has_truth = "truth" in part and part["truth"].notna().any()
+        # the half-life is beta in other words: its truth would only widen the table
+        has_truth = quantity != "half_life" and "truth" in part and part["truth"].notna().any()
         if has_truth:
             columns.append("truth")
         for _, row in part.iterrows():
@@ -124,10 +126,10 @@ def units(material) -> Table:
     )  # fmt: skip
     size = table.drop_duplicates("unit").set_index("unit")["clinicians"]
     above = _above(table, "unit", material.draws)
-    rows = [[plain(u), str(size[u]), *cells[u], above[u]] for u in material.unit_names]
+    rows = [[short(u, LONGEST), str(size[u]), *cells[u], above[u]] for u in material.unit_names]
     return Table(
-        f"Units: median and {level(material.prob)} interval of the median clinician; P(C* above): than the population's",
-        ["unit", "clinicians", *columns, "P(C* above)"],
+        f"Units: median and {level(material.prob)} interval",
+        ["unit", "clinicians", *columns, "P(C* above population's)"],
         rows[:MOST_ROWS],
         file="tables/units.csv",
     )
@@ -142,13 +144,13 @@ def clinicians(material) -> Table:
     answers = surveys[surveys["score"].notna()].groupby("clinician").size()
     above = _above(table, "clinician", material.draws)
     rows = [
-        [plain(c), plain(material.unit_names[u]), str(answers.get(i, 0)), *cells[c], above[c]]
+        [short(c, LONGEST), short(material.unit_names[u], LONGEST), str(answers.get(i, 0)), *cells[c], above[c]]
         for i, (c, u) in enumerate(zip(material.clinician_names, material.clinician_unit, strict=True))
     ][:MOST_ROWS]
     more = "" if len(material.clinician_names) <= MOST_ROWS else f" (the first {MOST_ROWS}; all are in the CSV file)"
     return Table(
-        f"Clinicians: median and {level(material.prob)} interval; P(C* above): than the population's median clinician{more}",
-        ["clinician", "unit", "answers", *columns, "P(C* above)"],
+        f"Clinicians: median and {level(material.prob)} interval{more}",
+        ["clinician", "unit", "answers", *columns, "P(C* above population's)"],
         rows,
         labels=2,
         file="tables/clinicians.csv",
@@ -162,11 +164,12 @@ def worst(material) -> Table:
     chosen = pd.concat([table.nlargest(WORST // 2, "rhat"), table.nsmallest(WORST // 2, "least")])
     chosen = chosen.drop_duplicates("quantity")
     rows = [
-        [plain(r.quantity), f"{r.rhat:.3f}", f"{r.ess_bulk:.0f}", f"{r.ess_tail:.0f}", number(r.mcse_mean)]
+        [short(r.quantity, LONGEST), f"{r.rhat:.3f}", f"{r.ess_bulk:.0f}", f"{r.ess_tail:.0f}", number(r.mcse_mean)]
         for r in chosen.itertuples()
     ]
     return Table(
-        "The quantities computed least well", ["quantity", "R-hat", "ESS, bulk", "ESS, tail", "Monte Carlo error of the mean"],
+        "The quantities computed least well",
+        ["quantity", "R-hat", "ESS, bulk", "ESS, tail", "Monte Carlo error of the mean"],
         rows, file="tables/diagnostics.csv",
     )  # fmt: skip
 
@@ -177,7 +180,7 @@ def predictive(material) -> Table:
     rows = []
     for row in table.itertuples():
         share = row.statistic.startswith("share")
-        label = f"{plain(row.score)}: {row.statistic}" if several else row.statistic
+        label = f"{short(row.score, LONGEST)}: {row.statistic}" if several else row.statistic
         shown = percent if share else number
         p = probability(row.p_above, len(material.replicated)) if np.isfinite(row.p_above) else ""
         rows.append([label, shown(row.observed), shown(row.median), f"{shown(row.low)} to {shown(row.high)}", p])
@@ -191,7 +194,7 @@ def predictive(material) -> Table:
 def prior_posterior(material) -> Table:
     rows = [
         [
-            plain(r.quantity),
+            short(r.quantity, LONGEST),
             r.meaning,
             f"{number(r.prior_median)} ({number(r.prior_low)} to {number(r.prior_high)})",
             f"{number(r.median)} ({number(r.low)} to {number(r.high)})",

@@ -295,3 +295,50 @@ def log_likelihood_and_gradients(
         log_density, d_level, d_rate, d_variance, d_level_mean, d_level_var, d_shift, d_start_var,
         d_intercept, d_loading, d_error,
     )  # fmt: skip
+
+
+@njit(nogil=True)
+def log_scale_gradients(
+    step_offset, step_prelude, step_gap, step_epoch, step_survey, epoch_base,
+    survey_score, survey_repeats, survey_indicator, start_anchor, epoch_clinician,
+    clinician, shift, level_mean, level_var, start_shift, start_var, intercept, loading, error_var,
+):  # fmt: skip
+    """`log_likelihood_and_gradients` on the scale of the sampler, exponentials and their derivatives included.
+
+    Parameters
+    ----------
+    clinician : float array (clinicians x 3)
+        Logs of the level, the rate and the stationary standard deviation.
+    shift : float array (epochs x 3)
+        Added to the owner's logs in each epoch.
+
+    Returns
+    -------
+    tuple of float arrays
+        log density (clinicians); derivatives by clinician and shift (of their shapes); the rest as in
+        `log_likelihood_and_gradients`.
+    """
+    count = epoch_clinician.size
+    level = np.empty(count)
+    rate = np.empty(count)
+    variance = np.empty(count)
+    for k in range(count):
+        i = epoch_clinician[k]
+        level[k] = math.exp(clinician[i, 0] + shift[k, 0])
+        rate[k] = math.exp(clinician[i, 1] + shift[k, 1])
+        variance[k] = math.exp(2.0 * (clinician[i, 2] + shift[k, 2]))
+    out = log_likelihood_and_gradients(
+        step_offset, step_prelude, step_gap, step_epoch, step_survey, epoch_base,
+        survey_score, survey_repeats, survey_indicator, start_anchor,
+        level, rate, variance, level_mean, level_var, start_shift, start_var, intercept, loading, error_var,
+    )  # fmt: skip
+    d_clinician = np.zeros((clinician.shape[0], 3))
+    d_shift = np.empty((count, 3))
+    for k in range(count):
+        i = epoch_clinician[k]
+        d_shift[k, 0] = out[1][k] * level[k]
+        d_shift[k, 1] = out[2][k] * rate[k]
+        d_shift[k, 2] = 2.0 * out[3][k] * variance[k]
+        for c in range(3):
+            d_clinician[i, c] += d_shift[k, c]
+    return (out[0], d_clinician, d_shift, out[4], out[5], out[6], out[7], out[8], out[9], out[10])

@@ -37,7 +37,7 @@ def intervals(axes, table, colour: str, rows=None, *, thick: float = 2.2, dot: f
     rows = np.arange(len(table)) if rows is None else np.asarray(rows)
     axes.hlines(rows, table["low"], table["high"], color=colour, linewidth=thick, zorder=2)
     axes.plot(table["median"], rows, linestyle="none", marker="o", markersize=dot, color=colour,
-              markeredgecolor=PAPER, markeredgewidth=0.8, zorder=3)  # fmt: skip
+              markeredgecolor=PAPER, markeredgewidth=dot / 7, zorder=3)  # fmt: skip
     if "truth" in table:
         axes.plot(table["truth"], rows, linestyle="none", marker="D", markersize=dot * 0.85, color="none",
                   markeredgecolor=TRUTH, markeredgewidth=1.2, zorder=4)  # fmt: skip

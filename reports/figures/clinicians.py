@@ -25,8 +25,8 @@ def draw(material) -> Drawn | None:
     line = float(np.clip(200 / n, 0.6, 2.2))
     for axes, (name, label) in zip(all_axes, labels.items(), strict=True):
         rows = wide[name].iloc[order]
-        axes.vlines(rank, rows["low"], rows["high"], color=BLUE, alpha=0.55, linewidth=line)
-        size = float(np.clip(300 / n, 1.6, 4.0))
+        axes.vlines(rank, rows["low"], rows["high"], color=BLUE, alpha=0.45, linewidth=line)
+        size = float(np.clip(300 / n, 2.2, 4.0))
         axes.plot(rank, rows["median"], linestyle="none", marker="o", markersize=size, color=BLUE, markeredgewidth=0)
         if has_truth:
             axes.plot(rank, rows["truth"], linestyle="none", marker="D", markersize=size, color="none",
@@ -42,6 +42,7 @@ def draw(material) -> Drawn | None:
     return Drawn(
         figure,
         f"Steady state, replenishment and depletion of {count(n, 'clinician')} with intervals, in the order of C*.",
-        "Dot: posterior median; line: interval; dashed: the population's median clinician. Interventions off, covariates "
+        "Dot: posterior median; line: interval; dashed: the population's median clinician. Interventions off, "
+        "covariates "
         "at the clinician's own mean.",
     )

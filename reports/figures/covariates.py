@@ -38,6 +38,7 @@ def draw(material) -> Drawn | None:
     return Drawn(
         figure,
         "Ratios by which one standard deviation of each covariate changes replenishment and depletion, with intervals.",
-        "Ratio for one standard deviation more of the covariate; 1 (dashed): no difference. “(mean)” compares clinicians, "
+        "Ratio for one standard deviation more of the covariate; 1 (dashed): no difference. “(mean)” compares "
+        "clinicians, "
         "“(deviation)” the same clinician at different times.",
     )

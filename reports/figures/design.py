@@ -76,7 +76,8 @@ def draw(material) -> Drawn:
         + (f"{count(left_out, 'clinician')} left out, evenly, to keep the lines apart. " if left_out else "")
         + ("Single surveys are too many to be drawn." if dense else "")
     )
-    alt = f"Design of the study: surveys and exposure over time of {count(len(order), 'clinician')} in {count(len(set(unit)), 'unit')}."
+    who = f"{count(len(order), 'clinician')} in {count(len(set(unit)), 'unit')}"
+    alt = f"Design of the study: surveys and exposure over time of {who}."
     return Drawn(figure, alt, caption.strip())
 
 

@@ -54,5 +54,6 @@ def draw(material) -> Drawn | None:
     return Drawn(
         figure,
         "Effects of the interventions on replenishment, depletion and steady state, with intervals.",
-        "Dot: posterior median; line: interval; dashed: no effect. The change of C* is averaged over all clinicians studied.",
+        "Dot: posterior median; line: interval; dashed: no effect. The change of C* is averaged over all clinicians "
+        "studied.",
     )

@@ -29,5 +29,6 @@ def draw(material) -> Drawn:
     return Drawn(
         figure,
         "Standard deviations between clinicians, within clinicians over time, and of single answers, with intervals.",
-        "Dot: posterior median; line: interval. Differences between scores come from all three layers; only the first two are capacity.",
+        "Dot: posterior median; line: interval. Differences between scores come from all three layers; only the first "
+        "two are capacity.",
     )

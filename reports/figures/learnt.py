@@ -1,4 +1,4 @@
-"""What the data added to the priors: prior and posterior intervals side by side, in standard deviations of the prior."""
+"""What the data added to the priors: prior and posterior intervals, in standard deviations of the prior."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def draw(material) -> Drawn | None:
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
     side = WIDTH / 3 if columns == 3 else 2.9
-    figure = new_figure(side * columns, 0.5 + (side * 0.95) * rows)
+    figure = new_figure(side * columns, 0.6 + 0.3 * ("truth" in material.intervention_table) + side * 0.95 * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     both = np.concatenate([ratio[lever][:, shown].ravel() for lever in ratio])
     low, high = np.quantile(both, [0.002, 0.998])
@@ -45,7 +45,7 @@ def draw(material) -> Drawn | None:
             axes.plot(mine.get("ratio_alpha"), mine.get("ratio_beta"), linestyle="none", marker="D", markersize=6,
                       color="none", markeredgecolor=TRUTH, markeredgewidth=1.5)  # fmt: skip
         axes.set_title(short(material.interventions[k], 26 if columns < 3 else 22))
-        axes.set_aspect("equal")
+        axes.set_box_aspect(1)
     for axes in grid.flat[len(shown) :]:
         axes.set_visible(False)
     for n, axes in enumerate(grid.flat[: len(shown)]):
@@ -57,7 +57,8 @@ def draw(material) -> Drawn | None:
     return Drawn(
         figure,
         "Posterior draws of each intervention's ratio on replenishment against its ratio on depletion.",
-        "Each dot is a posterior draw. Below the diagonal C* rises, above it falls. A cloud stretched along the diagonal "
+        "Each dot is a posterior draw. Below the diagonal C* rises, above it falls. A cloud stretched along the "
+        "diagonal "
         "means that the change of C* is known better than the lever that made it.",
     )
 

@@ -53,7 +53,8 @@ def draw(material) -> Drawn | None:
     return Drawn(
         figure,
         "Observed scores against scores replicated from the fitted model: distribution and summary statistics.",
-        "Replicated scores come from new paths and new errors of the same clinicians on the same days. An observed value far "
+        "Replicated scores come from new paths and new errors of the same clinicians on the same days. An observed "
+        "value far "
         "out in the tail of the replicates is something that the model does not reproduce.",
     )
 

@@ -48,6 +48,7 @@ def draw(material) -> Drawn | None:
     return Drawn(
         figure,
         "Rank plots of the key parameters, one line for each chain.",
-        "One line for each chain. Chains that agree stay in or near the grey band (for independent draws, pointwise 95 %; "
+        "One line for each chain. Chains that agree stay in or near the grey band (for independent draws, pointwise "
+        "95 %; "
         "correlated draws wander a little further). A chain that leaves it for long saw another posterior.",
     )

@@ -24,7 +24,7 @@ def draw(material) -> Drawn | None:
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     paths, surveys = material.trajectories, material.surveys
     capacity = np.median(material.samples("capacity"), axis=0)
-    low, high = 0.0, 100.0
+    low, high = -3.0, 103.0
     for axes, i in zip(grid.flat, shown, strict=False):
         _spells(axes, material, i)
         path = paths[paths["clinician"] == i]
@@ -52,8 +52,10 @@ def draw(material) -> Drawn | None:
         axes.tick_params(labelbottom=lowest)
         axes.set_xlabel(material.time.label if lowest else "")
     figure.supylabel("capacity (0\N{EN DASH}100)", fontsize=9)
-    handles = [Line2D([], [], linestyle="none", marker=_MARKERS[k % len(_MARKERS)], markersize=3.5, color=INK, label=short(n))
-               for k, n in enumerate(material.scores)]  # fmt: skip
+    handles = [
+        Line2D([], [], linestyle="none", marker=_MARKERS[k % len(_MARKERS)], markersize=3.5, color=INK, label=short(n))
+        for k, n in enumerate(material.scores)
+    ]
     handles += [
         Line2D([], [], color=BLUE, label="latent capacity"),
         Patch(facecolor=BLUE, alpha=0.25, label=f"{level(material.prob)} band"),
@@ -66,9 +68,12 @@ def draw(material) -> Drawn | None:
     legend_below(figure, handles)
     return Drawn(
         figure,
-        f"Observed scores and fitted latent capacity over time of {len(shown)} clinicians, from the lowest to the highest C*.",
-        "Chosen evenly over the ranks of C*, from low to high. Scores are shown on the scale of capacity, higher is better; "
-        "they scatter around the band, which is for capacity and not for single answers. Dashed: the clinician's own C* "
+        f"Observed scores and fitted latent capacity over time of {len(shown)} clinicians, from the lowest to the "
+        "highest C*.",
+        "Chosen evenly over the ranks of C*, from low to high. Scores are shown on the scale of capacity, higher is "
+        "better; "
+        "they scatter around the band, which is for capacity and not for single answers. Dashed: the clinician's own "
+        "C* "
         "with interventions off and covariates at their mean.",
     )
 

@@ -11,7 +11,7 @@ def joint_moments(i, arguments, data):
     Built from the stochastic differential equation's own solution, step by step, with full matrices.
     """
     offset, prelude, gap, epoch, _, base, _, _, _, anchor = data
-    level, rate, variance, level_mean, level_var, shift, start_var, *_ = arguments
+    level, rate, variance, _, _, shift, start_var, *_ = arguments
     x = level[base[i]]
     for t in range(offset[i], offset[i] + prelude[i]):
         decay = math.exp(-rate[epoch[t]] * gap[t])
@@ -21,15 +21,15 @@ def joint_moments(i, arguments, data):
     mean = np.zeros(n)
     load = np.zeros(n)
     cov = np.zeros((n, n))
-    m, l, previous = x * anchor[i] + shift[i], x * anchor[i], start_var[i]
+    m, e_load, previous = x * anchor[i] + shift[i], x * anchor[i], start_var[i]
     for a, t in enumerate(steps):
         k = epoch[t]
         decay = math.exp(-rate[k] * gap[t])
         fresh = -math.expm1(-rate[k] * gap[t])
         m = decay * m + fresh * level[k]
-        l = decay * l + fresh * level[k]
+        e_load = decay * e_load + fresh * level[k]
         previous = decay**2 * previous - math.expm1(-2 * rate[k] * gap[t]) * variance[k]
-        mean[a], load[a], cov[a, a] = m, l, previous
+        mean[a], load[a], cov[a, a] = m, e_load, previous
         carried = 1.0
         for b in range(a - 1, -1, -1):
             carried *= math.exp(-rate[epoch[steps[b + 1]]] * gap[steps[b + 1]])
@@ -99,9 +99,10 @@ def random_problem(rng, clinicians=3, indicators=1, missing=0.2, rate=(0.02, 2.0
         offset.append(len(gap))
     score = rng.normal(50, 20, rows)
     score[rng.random(rows) < missing] = np.nan
+    integer = [np.array(x, np.int32) for x in (offset, prelude, epoch, survey, base)]
     data = (
-        np.array(offset), np.array(prelude), np.array(gap), np.array(epoch), np.array(survey), np.array(base),
-        score, rng.integers(1, 4, rows).astype(float), rng.integers(0, indicators, rows), rng.integers(0, 2, clinicians).astype(float),
+        integer[0], integer[1], np.array(gap), *integer[2:], score, rng.integers(1, 4, rows).astype(float),
+        rng.integers(0, indicators, rows).astype(np.int32), rng.integers(0, 2, clinicians).astype(float),
     )  # fmt: skip
     n = len(epoch_owner)
     arguments = (
@@ -110,4 +111,4 @@ def random_problem(rng, clinicians=3, indicators=1, missing=0.2, rate=(0.02, 2.0
         rng.uniform(0, 300, clinicians), np.append(0.0, rng.normal(0, 10, indicators - 1)),
         np.append(1.0, rng.uniform(0.5, 1.5, indicators - 1)), rng.uniform(1, 200, indicators),
     )  # fmt: skip
-    return data, arguments, np.array(epoch_owner)
+    return data, arguments, np.array(epoch_owner, np.int32)

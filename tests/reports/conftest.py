@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -16,15 +17,15 @@ from equipoise.models.levers import LN2, levers
 from equipoise.models.parameters import coordinates, draw_parameters, parameter_table
 
 
-def prior_fit(model: CapacityModel, study, draws: int = 60, chains: int = 2, complete: bool = True, around=None) -> Fit:
+def prior_fit(model, study, draws: int = 60, chains: int = 2, complete: bool = True, known=None) -> Fit:
     """A fit whose draws come from the prior: the same tree as a real one, without sampling.
 
-    ``around`` (parameters) shifts some of the draws to one point, so that they are less wide than the prior.
+    ``known`` gives parameters that are the same in all draws.
     """
     rng = np.random.default_rng(5)
     design, _, _ = build_design(model, study)
     table, coords = parameter_table(model, study, design), coordinates(study, design)
-    points = [draw_parameters(table, coords, around, rng) for _ in range(draws * chains)]
+    points = [draw_parameters(table, coords, known, rng) for _ in range(draws * chains)]
     names = {p.name: p.dims for p in table}
     kept = {name: np.array([p[name] for p in points]) for name in names}
     derived = [levers(p, design, model, np) for p in points]
@@ -91,9 +92,7 @@ def simulated():
         interventions={"mindfulness": "stepped", "debriefing": "parallel"}, seed=2,
     )  # fmt: skip
     made = simulate(model, planned, {"level": 55.0, "half_life": 4.0}, seed=3)
-    fit = prior_fit(model, made.study, around={"level": 55.0})
-    import pandas as pd
-
+    fit = prior_fit(model, made.study, draws=120, known={"total_sd": 15.0})
     truth = {
         "clinicians": made.clinicians,
         "units": made.units,

@@ -1,0 +1,147 @@
+"""Sentences on what the data cannot tell, and on what the estimates rest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .checks import learnt
+from .format import count, listed, name, number, percent, probability
+
+# share of the half-life's prior variance below which the data have hardly spoken
+LITTLE_LEARNT = 0.3
+# posterior correlation of the effects on both levers from which the lever is not told
+CONFOUNDED = 0.7
+
+
+def levers(material) -> list[str]:
+    """Whether the lever of each intervention can be told; nothing on those that the model gives only one."""
+    out = []
+    for k, label in enumerate(material.interventions):
+        effects = {q: material.samples(f"theta_{q}")[:, k] for q in ("alpha", "beta")}
+        if material.draws < 10 or any(np.ptp(effect) == 0 for effect in effects.values()):
+            continue
+        correlation = float(np.corrcoef(effects["alpha"], effects["beta"])[0, 1])
+        shown = number(correlation, 2)
+        if abs(correlation) < CONFOUNDED:
+            out.append(
+                f"The effects of {name(label)} on replenishment and on depletion are told apart at least in part "
+                "(their posterior "
+                f"correlation is {shown})."
+            )
+            continue
+        start = (
+            f"The effects of {name(label)} on replenishment and on depletion go together in the posterior "
+            f"(correlation {shown}), "
+            "so that the change of C* is better known than its parts"
+        )
+        clear = [s for s in (_direction(material, k, q) for q in ("alpha", "beta")) if s]
+        out.append(
+            f"{start}; still, {listed(clear)}." if clear else f"{start}: by which lever it works cannot be told."
+        )
+    return out
+
+
+def _direction(material, k: int, quantity: str) -> str:
+    """The direction of an effect on one lever, if its probability leaves the interval's tail."""
+    p = float((material.samples(f"theta_{quantity}")[:, k] > 0).mean())
+    word = {"alpha": "replenishment", "beta": "depletion"}[quantity]
+    edge = (1 - material.prob) / 2
+    if edge <= p <= 1 - edge:
+        return ""
+    likely = probability(max(p, 1 - p), material.draws)
+    return f"{'a rise' if p > 0.5 else 'a fall'} of {word} is likely (probability {likely})"
+
+
+def limits(material) -> list[str]:
+    """What these data cannot tell, and what the estimates rest on."""
+    return [s for s in (half_life(material), *_levers(material), _individuals(material), _outside(material),
+                        _few_answers(material), _selection(material)) if s]  # fmt: skip
+
+
+def half_life(material) -> str:
+    table = learnt(material)
+    row = table[table["quantity"] == "half_life"] if len(table) else table
+    if not len(row) or material.draws < 10:
+        return ""
+    share = max(0.0, float(row["learnt"].iloc[0]))
+    if share < LITTLE_LEARNT:
+        return (
+            "α and β are not told apart by these data: the posterior of the half-life is about as wide as its prior "
+            "(its "
+            f"variance on the log scale shrank by {percent(share)} only). What is known is their ratio C*; statements "
+            "on α and β "
+            "alone rest on the prior."
+        )
+    return (
+        f"The data took {percent(share)} off the variance of the half-life's prior (on the log scale), so α and β are "
+        "told apart by the data and not by the prior alone."
+    )
+
+
+def _levers(material) -> list[str]:
+    found = levers(material)
+    if found:
+        found.append(
+            "The lever also depends on where the scale has its zero: moving it changes the effect on replenishment, "
+            "but neither "
+            "the effect on depletion nor the change of C* in points."
+        )
+    return found
+
+
+def _individuals(material) -> str:
+    n = len(material.clinician_names)
+    if n < 2 or material.draws < 10:
+        return ""
+    table = material.clinician_table
+    edge = (1 - material.prob) / 2
+    apart = {}
+    for quantity in ("capacity", "beta"):
+        p = table.loc[table["quantity"] == quantity, "p_above_population"]
+        apart[quantity] = int(((p < edge) | (p > 1 - edge)).sum())
+    return (
+        f"Of {count(n, 'clinician')}, {apart['capacity']} can be told from the population's median clinician by their "
+        "C* and "
+        f"{apart['beta']} by their β (probability of lying on one side above {number(1 - edge, 3)}); the estimates of "
+        "the "
+        "others lean on the population."
+    )
+
+
+def _outside(material) -> str:
+    found = material.outside
+    beyond = [
+        f"{percent(share)} lie {where}"
+        for share, where in ((found.above, "above 100"), (found.below, "below 0"))
+        if share
+    ]
+    if not beyond:
+        return ""
+    who = f"; in {count(found.clinicians, 'clinician')} more than 5 % of the draws do" if found.clinicians else ""
+    return (
+        f"Of all draws of the clinicians' C*, {listed(beyond)}{who}. The model is linear and does not know the ends "
+        "of the "
+        "scale, so such values mean “at the end of the scale”."
+    )
+
+
+def _few_answers(material) -> str:
+    once, n = material.description["once"], material.description["clinicians"]
+    if not once:
+        return ""
+    verb = "has" if once == 1 else "have"
+    return (
+        f"{once} of {count(n, 'clinician')} {verb} one answered survey or none: their β, and most of their C*, are "
+        "what "
+        "the population makes likely."
+    )
+
+
+def _selection(material) -> str:
+    if not material.interventions or material.fit.model.randomised:
+        return ""
+    return (
+        "Exposure is not said to have been randomised: effects are those of the programmes only if, given the "
+        "adjustments of "
+        "the model, those exposed and those not would otherwise have gone the same way."
+    )
