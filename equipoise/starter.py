@@ -27,8 +27,8 @@ depletion = "workload"                 # covariates of log beta
 interventions = "both"                 # let the data tell which lever each programme moves
 
 [sampling]
-draws = 1000
-tune = 1000
+draws = 500                            # enough here; 1000 is the default
+tune = 500
 chains = 4
 seed = 1
 

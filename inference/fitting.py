@@ -177,6 +177,7 @@ class _Derived:
             "posterior_predictive": replicated,
             "latent_capacity": paths,
             "contrasts": self.contrasts,
+            "diagnostics": xr.Dataset.from_dataframe(self.diagnostics.set_index("quantity")),
         }
         return xr.DataTree.from_dict(groups)
 

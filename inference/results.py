@@ -13,7 +13,6 @@ import xarray as xr
 from ..datasets.errors import UserError
 from ..models.capacity import CapacityModel
 from . import tables
-from .convergence import diagnose
 
 SCHEMA = 1
 
@@ -27,7 +26,7 @@ class Fit:
     ----------
     tree : xarray.DataTree
         Groups posterior, sample_stats, observed_data, constant_data, log_likelihood (clinicians),
-        log_likelihood_survey, log_prior, posterior_predictive, latent_capacity, contrasts; every ArviZ function takes it.
+        log_likelihood_survey, log_prior, posterior_predictive, latent_capacity, contrasts, diagnostics; every ArviZ function takes it.
     study : Study or None
         None where results were loaded without it.
     """
@@ -59,7 +58,7 @@ class Fit:
     @cached_property
     def diagnostics(self) -> pd.DataFrame:
         """R-hat, bulk and tail effective sample size of every parameter and derived quantity."""
-        return diagnose(self.tree["posterior"].to_dataset(), self.tree["contrasts"].to_dataset())
+        return self.tree["diagnostics"].to_dataset().to_dataframe().reset_index()
 
     @property
     def divergences(self) -> int:

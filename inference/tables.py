@@ -18,24 +18,40 @@ LEVER_MEANING = {
 }
 
 
-def summarise(values: xr.DataArray, prob: float) -> pd.DataFrame:
-    """Mean, median, SD, equal-tailed interval, R-hat, bulk ESS and Monte Carlo error, one row for each scalar."""
+def summarise(fit, values: xr.DataArray, prob: float, like: str | None = None) -> pd.DataFrame:
+    """Mean, median, SD, equal-tailed interval, R-hat, bulk ESS and Monte Carlo error, one row for each scalar.
+
+    Parameters
+    ----------
+    fit : Fit
+    values : DataArray (chain, draw, at most one more dimension)
+    prob : float
+        Probability of the interval.
+    like : str, optional
+        A variable whose diagnostics were computed with the fit and that ``values`` are a monotone function of: R-hat
+        and bulk ESS go by ranks, so they are the same.
+    """
     if not 0 < prob < 1:
         raise UserError(f"prob, the probability of the interval, must lie between 0 and 1 (such as 0.89); got {prob!r}.")
+    flat = values.transpose(*SAMPLE, ...).to_numpy().reshape(values.sizes["chain"], values.sizes["draw"], -1)
     tail = (1 - prob) / 2
-    low, median, high = (values.quantile(q, SAMPLE).to_numpy().ravel() for q in (tail, 0.5, 1 - tail))
+    low, median, high = np.quantile(flat, (tail, 0.5, 1 - tail), axis=(0, 1))
     frame = pd.DataFrame(
-        {
-            "mean": values.mean(SAMPLE).to_numpy().ravel(),
-            "median": median,
-            "sd": values.std(SAMPLE, ddof=1).to_numpy().ravel(),
-            "low": low,
-            "high": high,
-        }
+        {"mean": flat.mean((0, 1)), "median": median, "sd": flat.std((0, 1), ddof=1), "low": low, "high": high}
     )
-    flat = values.transpose(*SAMPLE, ...).to_numpy()
-    precision = measures(flat.reshape(*flat.shape[:2], -1))
-    return pd.concat([frame, precision[["rhat", "ess_bulk", "mcse_mean"]]], axis=1)
+    names = ["rhat", "ess_bulk", "mcse_mean"]
+    if like is None:
+        return pd.concat([frame, measures(flat)[names]], axis=1)
+    known = fit.diagnostics.set_index("quantity")
+    dims = [d for d in values.dims if d not in SAMPLE]
+    members = values[dims[0]].to_numpy() if dims else [None]
+    rows = known.reindex([like if m is None else f"{like}[{m}]" for m in members])
+    frame[["rhat", "ess_bulk"]] = rows[["rhat", "ess_bulk"]].to_numpy()
+    # the mean's error is not a matter of ranks; where ranks are all that is known, ESS of the bulk stands in
+    frame["mcse_mean"] = frame["sd"] / np.sqrt(frame["ess_bulk"])
+    if values.name == like:
+        frame["mcse_mean"] = rows["mcse_mean"].to_numpy()
+    return frame
 
 
 def _levers(posterior: xr.Dataset, suffix: str) -> dict[str, xr.DataArray]:
@@ -57,12 +73,13 @@ def _population_levers(posterior: xr.Dataset) -> dict[str, xr.DataArray]:
     }
 
 
-def _against_population(fit, levers, prob, labels: pd.DataFrame) -> pd.DataFrame:
+def _against_population(fit, levers, suffix, prob, labels: pd.DataFrame) -> pd.DataFrame:
     """One row for each member and quantity, with the probability of lying above the population's median clinician."""
     population = _population_levers(fit.tree["posterior"].to_dataset())
     frames = []
     for name, values in levers.items():
-        frame = pd.concat([labels.reset_index(drop=True), summarise(values, prob)], axis=1)
+        like = ("beta" if name == "half_life" else name) + suffix
+        frame = pd.concat([labels.reset_index(drop=True), summarise(fit, values, prob, like)], axis=1)
         frame.insert(labels.shape[1], "quantity", name)
         frame["p_above_population"] = (values > population[name]).mean(SAMPLE).to_numpy().ravel()
         frames.append(frame)
@@ -84,7 +101,7 @@ def clinicians(fit, prob: float) -> pd.DataFrame:
     constant = fit.tree["constant_data"]
     unit = constant["unit_name"].to_numpy()[constant["clinician_unit"].to_numpy()]
     labels = pd.DataFrame({"clinician": posterior["clinician"].to_numpy().astype(str), "unit": unit.astype(str)})
-    return _against_population(fit, _levers(posterior, ""), prob, labels)
+    return _against_population(fit, _levers(posterior, ""), "", prob, labels)
 
 
 def units(fit, prob: float) -> pd.DataFrame:
@@ -100,14 +117,17 @@ def units(fit, prob: float) -> pd.DataFrame:
     code = fit.tree["constant_data"]["clinician_unit"].to_numpy()
     names = fit.tree["constant_data"]["unit_name"].to_numpy().astype(str)
     labels = pd.DataFrame({"unit": names, "clinicians": np.bincount(code, minlength=names.size)})
-    table = _against_population(fit, _levers(posterior, "_unit"), prob, labels)
+    table = _against_population(fit, _levers(posterior, "_unit"), "_unit", prob, labels)
     average = posterior["capacity"].groupby(xr.DataArray(code, dims="clinician", name="unit")).mean()
-    mean_table = pd.concat([labels, summarise(average, prob)], axis=1)
+    mean_table = pd.concat([labels, summarise(fit, average, prob)], axis=1)
     mean_table.insert(2, "quantity", "capacity_mean")
     overall = posterior["capacity"].mean("clinician")
     mean_table["p_above_population"] = (average > overall).mean(SAMPLE).to_numpy()
     mean_table["interval"] = prob
-    return pd.concat([table, mean_table], ignore_index=True)
+    table = pd.concat([table, mean_table], ignore_index=True)
+    if names.size == 1:  # the only unit is the population
+        table["p_above_population"] = np.nan
+    return table
 
 
 def interventions(fit, prob: float) -> pd.DataFrame:
@@ -125,16 +145,16 @@ def interventions(fit, prob: float) -> pd.DataFrame:
         return pd.DataFrame(columns=["intervention", "effect", "mean", "median", "sd", "low", "high", "p_positive", "interval"])
     posterior, contrasts = fit.tree["posterior"].to_dataset(), fit.tree["contrasts"].to_dataset()
     effects = {
-        "ratio_alpha": (np.exp(posterior["theta_alpha"]), 1),
-        "ratio_beta": (np.exp(posterior["theta_beta"]), 1),
-        "ratio_omega": (np.exp(posterior["theta_omega"]), 1),
-        "capacity_change": (contrasts["capacity_change"], 0),
-        "capacity_change_exposed": (contrasts["capacity_change_exposed"], 0),
-        "score_change": (contrasts["score_change"], 0),
+        "ratio_alpha": (np.exp(posterior["theta_alpha"]), 1, "theta_alpha"),
+        "ratio_beta": (np.exp(posterior["theta_beta"]), 1, "theta_beta"),
+        "ratio_omega": (np.exp(posterior["theta_omega"]), 1, "theta_omega"),
+        "capacity_change": (contrasts["capacity_change"], 0, "capacity_change"),
+        "capacity_change_exposed": (contrasts["capacity_change_exposed"], 0, "capacity_change_exposed"),
+        "score_change": (contrasts["score_change"], 0, "score_change"),
     }
     frames = []
-    for name, (values, none) in effects.items():
-        frame = summarise(values, prob)
+    for name, (values, none, like) in effects.items():
+        frame = summarise(fit, values, prob, like)
         frame.insert(0, "intervention", posterior["intervention"].to_numpy().astype(str))
         frame.insert(1, "effect", name)
         sign = (values > none).mean(SAMPLE).to_numpy()
@@ -191,7 +211,7 @@ def population(fit, prob: float) -> pd.DataFrame:
                 quantities[f"{name}[{label}]"] = (values, text)
     frames = []
     for name, (values, text) in quantities.items():
-        frame = summarise(values, prob)
+        frame = summarise(fit, values, prob)
         frame.insert(0, "quantity", name)
         frame.insert(1, "meaning", text)
         signed = bool((values < 0).any()) or name.startswith(("gamma", "selection", "period", "start", "level_rate"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,7 +98,7 @@ class CapacityModel:
         object.__setattr__(self, "priors", check_priors(self.priors))
 
     def __hash__(self):
-        return hash(str(self.to_dict()))
+        return hash(json.dumps(self.to_dict(), sort_keys=True))
 
     def to_dict(self) -> dict:
         """Plain values, ready for JSON."""

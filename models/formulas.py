@@ -69,7 +69,7 @@ def _check_call(text, columns, where):
         if not isinstance(node, _NODES):
             raise UserError(f"{where}: {text!r} is not allowed; only {', '.join(FUNCTIONS)} of columns and numbers are.")
         if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS):
-            name = ast.unparse(node.func)
+            name = ast.get_source_segment(text, node.func)  # not unparse, which recurses
             raise UserError(f"{where}: the function {name!r} is not known.{nearest(name, FUNCTIONS)} Known: {', '.join(FUNCTIONS)}.")
         if isinstance(node, ast.Name) and id(node) not in called:
             _check_column(node.id, columns, where)
@@ -110,7 +110,9 @@ def design_columns(formula: str, frame: pd.DataFrame, columns) -> pd.DataFrame:
     except Exception as error:
         raise UserError(f"formula {formula!r} cannot be evaluated: {str(error).splitlines()[0]}") from None
     matrix = pd.DataFrame(np.asarray(matrix, float), columns=[str(c) for c in matrix.columns], index=frame.index)
-    matrix = matrix.drop(columns="Intercept", errors="ignore")
+    if "Intercept" not in matrix:  # the categories would all get a column, whose sum is the level itself
+        raise UserError(f"formula {formula!r}: the intercept (the median clinician's level and rate) cannot be left out.")
+    matrix = matrix.drop(columns="Intercept")
     bad = [name for name in matrix if not np.isfinite(matrix[name]).all()]
     if bad:
         raise UserError(f"formula {formula!r}: {bad[0]!r} is not finite for some rows (log of zero or a negative number?).")

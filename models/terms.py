@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ..datasets.errors import UserError
-from .formulas import design_columns
+from .formulas import FUNCTIONS, design_columns
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def build_terms(study, replenishment: str, depletion: str, split: bool) -> Terms
     frame = study.occasions
     for name, formula in (("replenishment", replenishment), ("depletion", depletion)):
         for intervention in study.interventions:
-            if intervention not in study.covariates and intervention in formula.replace("(", " ").replace(")", " ").split():
+            if intervention not in (*study.covariates, *FUNCTIONS) and intervention in re.findall(r"[\w.]+", formula):
                 raise UserError(
                     f"{name} = {formula!r}: {intervention!r} is an intervention and enters the model by itself; "
                     "leave it out of the formula."

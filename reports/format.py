@@ -31,7 +31,7 @@ def decimals(*values: float, sd: float = math.nan, mcse: float = math.nan) -> in
     Returns
     -------
     int
-        May be negative: -1 rounds to tens.
+        May be negative for large numbers: -1 rounds to tens.
     """
     finite = [abs(v) for v in values if math.isfinite(v) and v != 0]
     if not finite:
@@ -41,7 +41,8 @@ def decimals(*values: float, sd: float = math.nan, mcse: float = math.nan) -> in
         allowed.append(1 - math.floor(math.log10(sd)))
     if mcse > 0 and math.isfinite(mcse):
         allowed.append(math.floor(-math.log10(mcse)))
-    return min(allowed)
+    # tens in place of units only for large numbers: 3 must not become 0
+    return max(min(allowed), 0) if max(finite) < 1000 else min(allowed)
 
 
 def number(value: float, places: int | None = None) -> str:
@@ -66,6 +67,12 @@ def estimate(row, *, unit: str = "") -> str:
     places = row_decimals(row)
     middle, low, high = (number(row[name], places) for name in ("median", "low", "high"))
     return f"{middle}{unit and ' ' + unit} ({low} to {high})"
+
+
+def between(median: float, low: float, high: float) -> str:
+    """As `estimate`, where the spread is known by the interval alone."""
+    places = decimals(median, low, high, sd=(high - low) / 3)
+    return f"{number(median, places)} ({number(low, places)} to {number(high, places)})"
 
 
 def row_decimals(row) -> int:

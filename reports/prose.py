@@ -109,7 +109,10 @@ def counts(material) -> list[str]:
         )
     else:
         out.append("No score is missing among the surveys listed.")
-    out.append(f"A clinician answered {_from_to(per)} surveys (median {number(per['median'])}).")
+    if per["min"] == per["max"]:
+        out.append(f"Every clinician answered {count(int(per['min']), 'survey')}.")
+    else:
+        out.append(f"A clinician answered {_from_to(per)} surveys (median {number(per['median'])}).")
     if math.isfinite(gap["median"]):
         out.append(
             f"Successive surveys of a clinician lie {lasting(gap['median'], unit)} apart (median; {_from_to(gap)}), "
@@ -130,8 +133,7 @@ def exposure(material) -> list[str]:
 
 
 def _from_to(quartiles: dict) -> str:
-    low, high = number(quartiles["min"]), number(quartiles["max"])
-    return low if low == high else f"{low} to {high}"
+    return f"{number(quartiles['min'])} to {number(quartiles['max'])}"
 
 
 def coverage(material) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .blocks import Table
 from .checks import learnt, predictive_checks
-from .format import level, number, percent, probability, row_decimals, short
+from .format import between, level, number, percent, probability, row_decimals, short
 
 MOST_ROWS = 1000
 WORST = 10
@@ -178,7 +178,7 @@ def predictive(material) -> Table:
     table, _ = predictive_checks(material)
     several = len(material.scores) > 1
     rows = []
-    for row in table.itertuples():
+    for row in table[np.isfinite(table["observed"])].itertuples():
         share = row.statistic.startswith("share")
         label = f"{short(row.score, LONGEST)}: {row.statistic}" if several else row.statistic
         shown = percent if share else number
@@ -196,8 +196,8 @@ def prior_posterior(material) -> Table:
         [
             short(r.quantity, LONGEST),
             r.meaning,
-            f"{number(r.prior_median)} ({number(r.prior_low)} to {number(r.prior_high)})",
-            f"{number(r.median)} ({number(r.low)} to {number(r.high)})",
+            between(r.prior_median, r.prior_low, r.prior_high),
+            between(r.median, r.low, r.high),
             percent(max(0.0, r.learnt)) if material.draws >= 10 else "",
         ]
         for r in learnt(material).itertuples()

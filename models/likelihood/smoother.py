@@ -191,3 +191,22 @@ def simulate(
                 noise = math.sqrt(error_var[j] / survey_repeats[r]) * error_normals[r]
                 score[r] = intercept[j] + loading[j] * x + noise
     return path, score
+
+
+@njit(nogil=True)
+def expected_path(
+    step_offset, step_prelude, step_gap, step_epoch, epoch_base, start_anchor, level, rate, start_shift, deviation
+):  # fmt: skip
+    """Expected capacity at the end of every step given each clinician's level deviation (NaN in the prelude)."""
+    path = np.full(step_gap.size, np.nan)
+    for i in range(step_offset.size - 1):
+        begin = step_offset[i]
+        first = begin + step_prelude[i]
+        scale = 1.0 + deviation[i]
+        expected = start_level(begin, first, epoch_base[i], step_gap, step_epoch, level, rate) * scale
+        x = expected * start_anchor[i] + start_shift[i]
+        for t in range(first, step_offset[i + 1]):
+            k = step_epoch[t]
+            x += approach(rate[k] * step_gap[t]) * (level[k] * scale - x)
+            path[t] = x
+    return path

@@ -29,8 +29,12 @@ def prior_fit(model, study, draws: int = 60, chains: int = 2, complete: bool = T
     names = {p.name: p.dims for p in table}
     kept = {name: np.array([p[name] for p in points]) for name in names}
     derived = [levers(p, design, model, np) for p in points]
-    by_dim = {"unit": ("capacity_unit", "beta_unit"), "clinician": ("beta", "omega_clinician"),
-              "intervention": ("theta_alpha", "theta_beta", "theta_omega"), "term": ("gamma_alpha", "gamma_beta")}  # fmt: skip
+    by_dim = {
+        "unit": ("capacity_unit", "beta_unit"),
+        "clinician": ("beta", "omega_clinician"),
+        "intervention": ("theta_alpha", "theta_beta", "theta_omega"),
+        "term": ("gamma_alpha", "gamma_beta"),
+    }
     for dim, members in by_dim.items():
         for name in members if dim in coords else ():
             short = "omega" if name == "omega_clinician" else name

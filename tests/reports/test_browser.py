@@ -15,7 +15,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 WIDTHS = {"phone": 390, "desktop": 1200}
 
 # The page itself holds no script, so a page around it looks inside.
-PROBE = """<!DOCTYPE html><body style="margin:0"><iframe id="page" style="width:%dpx;height:800px;border:0" src="%s"></iframe>
+PROBE = """<!DOCTYPE html><body style="margin:0">
+<iframe id="page" style="width:%dpx;height:800px;border:0" src="%s"></iframe>
 <pre id="found"></pre><script>
 document.getElementById("page").onload = function () {
   const page = this.contentDocument, root = page.documentElement, style = this.contentWindow.getComputedStyle(root);
