@@ -27,7 +27,7 @@ depletion = "workload"                 # covariates of log beta
 interventions = "both"                 # let the data tell which lever each programme moves
 
 [sampling]
-draws = 500                            # enough here; 1000 is the default
+draws = 1000
 tune = 500
 chains = 4
 seed = 1

@@ -54,8 +54,13 @@ def measures(draws: np.ndarray) -> pd.DataFrame:
     if draws.shape[1] < 4 or not moving.size:
         return out
     chosen = xr.Dataset({"x": ((*SAMPLE, "quantity"), draws[:, :, moving])})
+    compared = chosen
+    if draws.shape[0] == 1:  # there is no R-hat of one chain: its halves stand for two
+        half = draws.shape[1] // 2
+        halves = draws[0][: 2 * half, moving].reshape(2, half, -1)
+        compared = xr.Dataset({"x": ((*SAMPLE, "quantity"), halves)})
     results = (
-        az.rhat(chosen), az.ess(chosen, method="bulk"), az.ess(chosen, method="tail"), az.mcse(chosen, method="mean")
+        az.rhat(compared), az.ess(chosen, method="bulk"), az.ess(chosen, method="tail"), az.mcse(chosen, method="mean")
     )  # fmt: skip
     for name, result in zip(names, results, strict=True):
         out.loc[moving, name] = result["x"].to_numpy()

@@ -120,7 +120,9 @@ class _Derived:
         self.model, self.study, self.seed = model, study, settings.seed
         posterior = raw["posterior"].to_dataset()
         self.posterior = posterior[[name for name in posterior.data_vars if "chain" in posterior[name].dims]]
-        self.stats = raw["sample_stats"].to_dataset()
+        stats = raw["sample_stats"].to_dataset()
+        # netCDF would turn the None of a draw without a message into the text "nan"
+        self.stats = stats.map(lambda values: values.fillna("") if values.dtype == object else values)
         self.draws = Draws.of(self.posterior, model, study)
         rng = np.random.default_rng([self.seed, 1])
         derived, contrasts, self.log_likelihood = derive(self.draws, rng)

@@ -60,7 +60,7 @@ def _levers(posterior: xr.Dataset, suffix: str) -> dict[str, xr.DataArray]:
         "alpha": posterior["alpha" + suffix],
         "beta": beta,
         "capacity": posterior["capacity" + suffix],
-        "half_life": LN2 / beta,
+        "half_life": (LN2 / beta).rename("half_life"),
     }
 
 
@@ -145,9 +145,9 @@ def interventions(fit, prob: float) -> pd.DataFrame:
         return pd.DataFrame(columns=["intervention", "effect", "mean", "median", "sd", "low", "high", "p_positive", "interval"])
     posterior, contrasts = fit.tree["posterior"].to_dataset(), fit.tree["contrasts"].to_dataset()
     effects = {
-        "ratio_alpha": (np.exp(posterior["theta_alpha"]), 1, "theta_alpha"),
-        "ratio_beta": (np.exp(posterior["theta_beta"]), 1, "theta_beta"),
-        "ratio_omega": (np.exp(posterior["theta_omega"]), 1, "theta_omega"),
+        "ratio_alpha": (np.exp(posterior["theta_alpha"]).rename("ratio_alpha"), 1, "theta_alpha"),
+        "ratio_beta": (np.exp(posterior["theta_beta"]).rename("ratio_beta"), 1, "theta_beta"),
+        "ratio_omega": (np.exp(posterior["theta_omega"]).rename("ratio_omega"), 1, "theta_omega"),
         "capacity_change": (contrasts["capacity_change"], 0, "capacity_change"),
         "capacity_change_exposed": (contrasts["capacity_change_exposed"], 0, "capacity_change_exposed"),
         "score_change": (contrasts["score_change"], 0, "score_change"),

@@ -104,7 +104,7 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
             columns[2] = 0.0 * columns[1]
         out.shift = design.epoch_columns @ math.stack(columns, axis=1)
     else:
-        out.shift = np.zeros((design.n_epochs, 3))
+        out.shift = math.zeros((design.n_epochs, 3))
 
     base = math.exp(out.clinician + out.shift[design.epoch_base])
     out.capacity_median, out.beta, out.omega_clinician = base[:, 0], base[:, 1], base[:, 2]

@@ -216,7 +216,8 @@ DEFAULTS = {
     "spread_change": Prior.of("normal", mean=0, sd=0.2),
     "covariate_level": Prior.of("normal", mean=0, sd=0.15),
     "covariate_speed": Prior.of("normal", mean=0, sd=0.35),
-    "selection": Prior.of("normal", mean=0, sd=0.15),
+    # wide: where it is shrunk, what it should take up (who chose to be exposed) leaks back into the effect
+    "selection": Prior.of("normal", mean=0, sd=0.5),
     "period_effect": Prior.of("normal", mean=0, sd=0.1),
     "intercept": Prior.of("normal", mean=0, sd=15),
     "loading": Prior.of("lognormal", median=1, factor=1.35),

@@ -1,0 +1,80 @@
+"""Coverage of the 89 % intervals over simulated studies of the bundled design (truth known).
+
+    python benchmarks/coverage.py --studies 50
+
+The model is compiled once and refitted with new scores. Results are appended to ``results/coverage.csv`` one study at
+a time, so that a run that was stopped goes on where it was.
+"""
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from equipoise.inference.derive import Draws, derive
+from equipoise.inference.sampling import EXTRA_DOUBLINGS, compile_model
+
+ROOT = Path(__file__).parents[1]
+OUT = Path(__file__).parent / "results" / "coverage.csv"
+
+
+def bundled():
+    spec = importlib.util.spec_from_file_location("bundled", ROOT / "reports/papers/example/simulate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def covered(draws, truth):
+    """Share of true values inside the equal-tailed 89 % interval, over the last axis."""
+    low, high = np.quantile(draws, [0.055, 0.945], axis=(0, 1))
+    return float(np.mean((low <= truth) & (truth <= high)))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, default=50)
+    parser.add_argument("--draws", type=int, default=400)
+    parser.add_argument("--tune", type=int, default=400)
+    options = parser.parse_args()
+    import nutpie
+
+    from equipoise import simulate
+
+    example = bundled()
+    design = example.bundled_study()[0].study
+    model = example.MODEL
+    compiled = compile_model(model.build(design))
+    OUT.parent.mkdir(exist_ok=True)
+    done = pd.read_csv(OUT) if OUT.exists() else pd.DataFrame()
+    for seed in range(len(done), options.studies):
+        new = simulate(model, design, example.PARAMETERS, seed=seed)
+        score = np.nan_to_num(new.study.surveys["capacity"].to_numpy())
+        tree = nutpie.sample(
+            compiled.with_data(survey_score=score), draws=options.draws, tune=options.tune, chains=2, cores=2, seed=seed,
+            target_accept=0.9, extra_doublings=EXTRA_DOUBLINGS, progress_bar=False, save_warmup=False,
+        )  # fmt: skip
+        posterior = tree["posterior"].to_dataset()
+        quantities, contrasts, _ = derive(Draws.of(posterior, model, new.study), np.random.default_rng(seed))
+        row = {"seed": seed, "divergences": int(tree["sample_stats"]["diverging"].sum())}
+        row["alpha"] = covered(quantities["alpha"][1], new.clinicians["alpha"].to_numpy())
+        row["beta"] = covered(posterior["beta"].to_numpy(), new.clinicians["beta"].to_numpy())
+        row["capacity"] = covered(quantities["capacity"][1], new.clinicians["capacity"].to_numpy())
+        row["capacity_unit"] = covered(posterior["capacity_unit"].to_numpy(), new.units["capacity"].to_numpy())
+        row["beta_unit"] = covered(posterior["beta_unit"].to_numpy(), new.units["beta"].to_numpy())
+        for name in ("theta_alpha", "theta_beta"):
+            row[name] = covered(posterior[name].to_numpy(), new.effects[name].to_numpy())
+        row["capacity_change"] = covered(contrasts["capacity_change"][1], new.effects["capacity_change"].to_numpy())
+        for name in ("half_life", "level", "total_sd", "rate_sd", "spread_sd"):
+            row[name] = covered(posterior[name].to_numpy()[..., None], np.array([example.PARAMETERS[name]]))
+        pd.DataFrame([row]).to_csv(OUT, mode="a", header=not OUT.exists(), index=False)
+        print(f"study {seed}: " + ", ".join(f"{k} {row[k]:.2f}" for k in ("alpha", "beta", "capacity")), flush=True)
+    table = pd.read_csv(OUT).drop(columns="seed")
+    summary = pd.DataFrame({"mean": table.mean(), "mc_error": table.std() / np.sqrt(len(table))})
+    print(f"{len(table)} studies of the bundled design, 89 % intervals\n{summary.round(3).to_string()}")
+
+
+if __name__ == "__main__":
+    main()

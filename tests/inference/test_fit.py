@@ -1,0 +1,379 @@
+"""One real fit, and everything that needs one: its tree, what it learnt, saving, repeating and interrupting it."""
+
+import json
+import os
+import signal
+import threading
+import warnings
+from types import SimpleNamespace
+
+import arviz as az
+import numpy as np
+import pytest
+import xarray as xr
+
+import equipoise as eq
+from equipoise import CapacityModel, Score, datasets, simulate
+from equipoise.datasets import UserError
+from equipoise.inference import fitting, sampling
+
+MODEL = CapacityModel(depletion="sleep", interventions={"coach": "replenishment"}, periods=0, randomised=True)
+TRUTH = {
+    "level": 60.0, "half_life": 1.5, "total_sd": 16.0, "variance_shares": [0.4, 0.4, 0.2], "rate_sd": 0.2,
+    "level_change": [0.1, 0.25], "speed_up": [0.1], "covariate_level": [0.0, -0.1], "start_shift": 0.0,
+}  # fmt: skip
+SETTINGS = {"draws": 200, "tune": 200, "chains": 2, "seed": 1, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def real():
+    """A fit of 24 clinicians x 10 surveys, with the compiled model so that nothing is compiled twice."""
+    design = datasets.design_study(
+        clinicians=24, surveys=10, units=3, jitter=0.2, missing=0.1, covariates=("sleep",),
+        interventions={"coach": "alternating", "course": "parallel"},
+        scores={"stress": Score(range=(0, 40), better="lower", step=1)},
+    )  # fmt: skip
+    new = simulate(MODEL, design, TRUTH, seed=3)
+    kept = {}
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # so few draws are told to be too few
+        compile_model, sample = fitting.compile_model, fitting.sample
+        patch.setattr(fitting, "compile_model", lambda m: kept.setdefault("compiled", compile_model(m)))
+        patch.setattr(fitting, "sample", lambda *a: kept.update(last=sample(*a)) or kept["last"])
+        fit = eq.fit(MODEL, new.study, **SETTINGS)
+    return SimpleNamespace(
+        fit=fit, tree=fit.tree, study=new.study, truth=new, compiled=kept["compiled"], raw=kept["last"][0]
+    )
+
+
+@pytest.fixture
+def quick(real, monkeypatch):
+    """Fit the same study again, without compiling; the function's keywords are those of `equipoise.fit`."""
+    monkeypatch.setattr(fitting, "compile_model", lambda _: real.compiled)
+
+    def quick(**settings):
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            fit = eq.fit(MODEL, real.study, **(SETTINGS | settings))
+        return fit, [str(w.message) for w in warned]
+
+    return quick
+
+
+# --- the tree -------------------------------------------------------------------------------------------------------
+
+
+def test_the_tree_holds_the_groups_of_the_contract(real):
+    sizes = {"chain": 2, "draw": 200}
+    answered = real.study.n_surveys
+    rows = len(real.study.surveys)
+    expected = {
+        "posterior": {**sizes, "clinician": 24, "unit": 3, "intervention": 2},
+        "sample_stats": sizes,
+        "observed_data": {"survey": rows},
+        "constant_data": {"survey": rows, "clinician": 24},
+        "log_likelihood": {**sizes, "clinician": 24},
+        "log_likelihood_survey": {**sizes, "survey": answered},
+        "log_prior": sizes,
+        "posterior_predictive": {**sizes, "survey": rows},
+        "latent_capacity": {**sizes, "survey": rows},
+        "contrasts": {**sizes, "intervention": 2},
+    }
+    for group, dims in expected.items():
+        assert group in real.tree.children
+        assert {d: real.tree[group].sizes[d] for d in dims} == dims, group
+    posterior = real.tree["posterior"]
+    for name in ("alpha", "beta", "capacity"):
+        assert posterior[name].dims == ("chain", "draw", "clinician")
+        assert posterior[f"{name}_unit"].dims == ("chain", "draw", "unit")
+        assert f"{name}_last" in posterior
+    assert list(posterior["clinician"].to_numpy()) == list(real.study.clinicians["clinician"])
+    assert list(posterior["intervention"].to_numpy()) == ["coach", "course"]
+    np.testing.assert_array_equal(real.tree["observed_data"]["scores"], real.study.surveys["capacity"])
+    assert real.tree["latent_capacity"]["at_survey"].dtype == np.float32
+
+
+def test_quantities_belong_together_in_every_draw(real):
+    p, contrasts = real.tree["posterior"], real.tree["contrasts"]
+    np.testing.assert_allclose(p["alpha"], p["beta"] * p["capacity"])
+    np.testing.assert_allclose(p["alpha_unit"], p["beta_unit"] * p["capacity_unit"])
+    np.testing.assert_allclose(p["theta_alpha"] - p["theta_beta"], p["level_change"], atol=1e-14)
+    np.testing.assert_array_equal(p["theta_beta"].sel(intervention="coach"), 0)  # replenishment only
+    change = p["capacity"].mean("clinician") * np.expm1(p["theta_alpha"] - p["theta_beta"])
+    np.testing.assert_allclose(contrasts["capacity_change"], change)
+    np.testing.assert_allclose(contrasts["score_change"], -0.4 * change)  # 40 points, lower is better
+    on_course = [i for i in range(24) if i in set(real.study.spells.query("intervention == 1")["clinician"])]
+    exposed = p["capacity"].isel(clinician=on_course).mean("clinician") * np.expm1(
+        (p["theta_alpha"] - p["theta_beta"]).sel(intervention="course")
+    )
+    np.testing.assert_allclose(contrasts["capacity_change_exposed"].sel(intervention="course"), exposed)
+    # in force at the last survey: those on the course have its effect, and sleep counts as it was last
+    z = (p["beta_last"] / p["beta"]).to_numpy()
+    sleep = p["gamma_beta"].sel(term="sleep (deviation)").to_numpy()[..., None]
+    terms = real.study.occasions.groupby("clinician")["sleep"]
+    assert terms.last().shape == (24,)
+    off = [i for i in range(24) if i not in on_course]
+    residual = np.log(z[..., off]) / sleep  # sleep's deviation at the last survey, the same in all draws
+    np.testing.assert_allclose(residual, np.broadcast_to(residual[:1, :1], residual.shape), rtol=1e-6)
+
+
+def test_the_log_likelihood_is_that_of_the_sampler(real):
+    """log p(scores | parameters) + log prior = the sampler's own log density, up to what does not move."""
+    total = real.tree["log_likelihood"]["scores"].sum("clinician")
+    prior = real.tree["log_prior"].to_dataset()
+    for name in prior:
+        total = total + prior[name].sum([d for d in prior[name].dims if d not in ("chain", "draw")])
+    p = real.tree["posterior"]
+    for name in ("rate_z", "spread_z", "unit_level_z", "unit_rate_z"):
+        total = total - (p[name] ** 2).sum(p[name].dims[2]) / 2
+    # the change of variables of parameters that live above 0, between 0 and 1, and on the simplex
+    for name in ("level", "half_life", "total_sd", "rate_sd", "spread_sd", "unit_level_sd", "unit_rate_sd", "start_sd_ratio"):
+        total = total + np.log(p[name])
+    share = p["level_rate_concordance"]
+    total = total + np.log(share) + np.log1p(-share) + np.log(p["variance_shares"]).sum("layer")
+    apart = (total - real.tree["sample_stats"]["logp"]).to_numpy()
+    np.testing.assert_allclose(apart, apart[0, 0], atol=1e-6)
+
+
+def test_replicated_scores_resemble_the_answers(real):
+    observed = real.tree["observed_data"]["scores"]
+    replicated = real.tree["posterior_predictive"]["scores"]
+    inside = (replicated.quantile(0.025, ("chain", "draw")) < observed) & (
+        observed < replicated.quantile(0.975, ("chain", "draw"))
+    )
+    assert 0.85 < float(inside[~np.isnan(observed)].mean()) <= 1.0
+    path = real.tree["latent_capacity"]["at_survey"].mean(("chain", "draw"))
+    answered = ~np.isnan(observed.to_numpy())
+    assert np.corrcoef(path.to_numpy()[answered], observed.to_numpy()[answered])[0, 1] > 0.8
+
+
+def test_arviz_works_on_the_tree_as_it_is(real):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Estimated shape parameter")
+        by_clinician = az.loo(real.tree)
+        assert by_clinician.n_data_points == 24
+        survey = real.tree.copy()
+        survey["log_likelihood"] = real.tree["log_likelihood_survey"].to_dataset()
+        by_survey = az.loo(survey)
+    assert by_survey.n_data_points == real.study.n_surveys
+    # a clinician's other answers tell something of each: leaving one answer out costs less than leaving all out
+    assert by_clinician.elpd < by_survey.elpd < 0
+    table = az.psense_summary(real.tree, var_names=["level", "half_life", "theta_alpha"])
+    assert np.isfinite(table[["prior", "likelihood"]].to_numpy(float)).all()
+    assert list(az.summary(real.tree, var_names=["level"]).index) == ["level"]
+
+
+# --- what was learnt ------------------------------------------------------------------------------------------------
+
+
+def test_the_truth_is_recovered(real):
+    table = real.fit.clinicians().set_index(["quantity", "clinician"])
+    truth = real.truth.clinicians.set_index("clinician")
+    for quantity in ("alpha", "beta", "capacity"):
+        rows = table.loc[quantity]
+        inside = (rows["low"] < truth[quantity]) & (truth[quantity] < rows["high"])
+        assert inside.mean() >= 0.7, quantity  # 89 % intervals of 24 clinicians
+    error = table.loc["capacity"]["mean"] - truth["capacity"]
+    assert error.std() < 0.75 * truth["capacity"].std()  # much of the differences was learnt
+    population = real.fit.population(0.99).set_index("quantity")
+    for name, value in (("half_life", 1.5), ("capacity", 60), ("trait_sd", 16 * 0.4**0.5), ("process_sd", 16 * 0.4**0.5)):
+        assert population.loc[name, "low"] < value < population.loc[name, "high"], name
+    effects = real.fit.interventions(0.99).set_index(["intervention", "effect"])
+    for k, name in enumerate(("coach", "course")):
+        row = effects.loc[(name, "capacity_change")]
+        assert row["low"] < real.truth.effects["capacity_change"][k] < row["high"]
+    assert effects.loc[("course", "capacity_change"), "p_positive"] > 0.95
+    assert effects.loc[("course", "score_change"), "mean"] < 0  # less stress
+
+
+# --- saving and loading ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved(real, tmp_path_factory):
+    return real.fit.save(tmp_path_factory.mktemp("saved") / "posterior.nc")
+
+
+def test_a_round_trip_changes_nothing(real, saved):
+    again = eq.load(saved, real.study, MODEL)
+    assert set(again.tree.children) == set(real.tree.children)
+    for group in real.tree.children:
+        xr.testing.assert_equal(again.tree[group].to_dataset(), real.tree[group].to_dataset())
+    assert again.facts == real.fit.facts
+    assert again.model == MODEL and again.study is real.study and again.complete
+    assert again.warnings == real.fit.warnings
+    for table in ("clinicians", "units", "interventions", "population"):
+        ours, theirs = getattr(again, table)(), getattr(real.fit, table)()
+        assert ours.equals(theirs.astype(ours.dtypes)), table
+    assert os.listdir(saved.parent) == ["posterior.nc"]  # nothing was left aside
+
+
+def test_without_the_study_tables_work_and_the_rest_says_what_it_needs(saved):
+    alone = eq.load(saved)
+    assert len(alone.clinicians()) == 24 * 4
+    with pytest.raises(UserError, match="loaded without their study"):
+        _ = alone.study
+
+
+def test_another_study_is_refused(real, saved):
+    scores = real.study.surveys["capacity"].to_numpy().copy()
+    scores[0] += 2.5
+    with pytest.raises(UserError, match="holds results of another study"):
+        eq.load(saved, real.study.with_scores(scores))
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [({"start": "free"}, "start"), ({"depletion": ""}, "depletion"), ({"priors": {"level": {"median": 40, "factor": 2}}}, "priors")],
+)
+def test_a_changed_description_is_refused(saved, change, named):
+    with pytest.raises(UserError, match=f"fitted with another model: {named} differ"):
+        eq.load(saved, model=CapacityModel.from_dict(MODEL.to_dict() | change))
+
+
+def test_files_that_are_not_results_are_refused(real, saved, tmp_path):
+    with pytest.raises(UserError, match="there is no file"):
+        eq.load(tmp_path / "absent.nc")
+    cut = tmp_path / "cut.nc"
+    cut.write_bytes(saved.read_bytes()[: saved.stat().st_size // 2])
+    with pytest.raises(UserError, match="cannot be read as results"):
+        eq.load(cut)
+    text = tmp_path / "text.nc"
+    text.write_text("not netCDF")
+    with pytest.raises(UserError, match="cannot be read as results"):
+        eq.load(text)
+    foreign = tmp_path / "foreign.nc"
+    xr.Dataset({"x": 1.0}).to_netcdf(foreign, engine="h5netcdf")
+    with pytest.raises(UserError, match="not one written by equipoise"):
+        eq.load(foreign)
+    newer = real.tree["observed_data"].to_dataset().assign_attrs(equipoise=json.dumps({"schema": 99}))
+    newer.to_netcdf(tmp_path / "newer.nc", engine="h5netcdf")
+    with pytest.raises(UserError, match="has schema 99"):
+        eq.load(tmp_path / "newer.nc")
+
+
+def test_saving_where_one_cannot_is_told_and_leaves_what_was_there(real, saved, tmp_path):
+    with pytest.raises(UserError, match="cannot write"):
+        real.fit.save(tmp_path / "absent" / "posterior.nc")
+    folder = tmp_path / "posterior.nc"
+    folder.mkdir()
+    with pytest.raises(UserError, match="cannot write"):
+        real.fit.save(folder)
+    assert os.listdir(tmp_path) == ["posterior.nc"]
+
+
+# --- sampling again -------------------------------------------------------------------------------------------------
+
+
+def test_few_draws_are_told_of_at_the_head(real):
+    sampling_facts = real.fit.facts["sampling"]
+    assert real.fit.warnings and any("effective sample size under 400" in text for text in real.fit.warnings)
+    if sampling_facts["tries"] == 2:
+        assert real.fit.warnings[0].startswith("NOT CONVERGED")
+    assert real.fit.warnings[0] in repr(real.fit)
+
+
+def test_the_same_seed_gives_the_same_draws_whatever_the_cores(quick):
+    first, again, other = (quick(draws=20, tune=20, seed=seed, cores=cores)[0] for seed, cores in ((5, 1), (5, 2), (6, 2)))
+    for group in ("posterior", "latent_capacity", "posterior_predictive", "contrasts"):
+        xr.testing.assert_identical(
+            first.tree[group].to_dataset().drop_attrs(), again.tree[group].to_dataset().drop_attrs()
+        )
+    assert (first.tree["posterior"]["level"] != other.tree["posterior"]["level"]).any()
+    assert first.facts["sampling"]["seed"] == 5
+
+
+def test_without_a_seed_one_is_drawn_and_recorded(quick):
+    fit, _ = quick(draws=8, tune=10, seed=None)
+    again, _ = quick(draws=8, tune=10, seed=fit.facts["sampling"]["seed"])
+    np.testing.assert_array_equal(fit.tree["posterior"]["alpha"], again.tree["posterior"]["alpha"])
+
+
+def with_divergences(raw, count):
+    stats = raw["sample_stats"].to_dataset().copy(deep=True)
+    stats["diverging"][:] = False
+    stats["diverging"][0, :count] = True
+    return xr.DataTree.from_dict({"posterior": raw["posterior"].to_dataset(), "sample_stats": stats})
+
+
+def judged_converged(monkeypatch):
+    """Leave divergences as the only thing that can be wrong."""
+    monkeypatch.setattr(fitting, "needs_second_try", lambda table, divergences: bool(divergences))
+    monkeypatch.setattr(fitting, "problems", lambda table, divergences, draws: ["diverged"] if divergences else [])
+
+
+@pytest.mark.parametrize("second, head", [(0, []), (3, ["NOT CONVERGED", "diverged"])])
+def test_divergences_ask_for_a_second_try_with_a_higher_target(real, quick, monkeypatch, second, head):
+    judged_converged(monkeypatch)
+    tries, divergences = [], [7, second]
+
+    def fake(compiled, settings, progress, cores):
+        tries.append(settings)
+        return with_divergences(real.raw, divergences[len(tries) - 1]), True
+
+    monkeypatch.setattr(fitting, "sample", fake)
+    fit, warned = quick(target_accept=0.9)
+    assert [round(s.target_accept, 12) for s in tries] == [0.9, 0.98]
+    assert fit.divergences == second
+    assert fit.facts["sampling"]["tries"] == 2 and fit.complete
+    assert [w.split(" after")[0] for w in fit.warnings] == head
+    assert warned == fit.warnings
+
+
+def test_one_try_is_enough_where_all_is_well(real, quick, monkeypatch):
+    judged_converged(monkeypatch)
+    monkeypatch.setattr(fitting, "sample", lambda *_: (with_divergences(real.raw, 0), True))
+    fit, warned = quick()
+    assert fit.facts["sampling"]["tries"] == 1 and fit.warnings == warned == []
+
+
+def test_ctrl_c_keeps_the_draws_there_are(real, quick, monkeypatch, tmp_path):
+    import nutpie
+
+    begin = nutpie.sample
+    timers = []
+
+    def sample_and_interrupt(*args, **settings):
+        timers.append(threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)))
+        timers[-1].start()
+        return begin(*args, **settings)
+
+    monkeypatch.setattr(nutpie, "sample", sample_and_interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        fit, warned = quick(draws=100_000, tune=50)
+    finally:
+        for timer in timers:
+            timer.cancel()
+        signal.signal(signal.SIGINT, before)
+    assert len(timers) == 1  # no second try after an interruption
+    assert not fit.complete
+    assert fit.warnings[0].startswith("INCOMPLETE") and warned == fit.warnings
+    posterior = fit.tree["posterior"].to_dataset()
+    assert 1 <= posterior.sizes["draw"] < 100_000
+    assert all(np.isfinite(posterior[name]).all() for name in posterior)
+    assert "incomplete" in repr(fit)
+    again = eq.load(fit.save(tmp_path / "part.nc"), real.study)
+    assert not again.complete and again.warnings == fit.warnings
+
+
+def test_ctrl_c_during_warm_up_stops(real, quick, monkeypatch):
+    import nutpie
+
+    empty = xr.DataTree.from_dict(
+        {"sample_stats": xr.Dataset({"energy": (("chain", "draw"), np.full((2, 5), np.nan))}), "posterior": xr.Dataset()}
+    )
+    monkeypatch.setattr(nutpie, "sample", lambda *_, **__: empty)
+    with pytest.raises(KeyboardInterrupt):
+        quick(draws=5)
+
+
+def test_what_is_wrong_is_told_before_anything_is_compiled(real, monkeypatch):
+    monkeypatch.setattr(fitting, "compile_model", lambda _: pytest.fail("compiled"))
+    for options in ({"depletion": "slep"}, {"interventions": {"caoch": "both"}}):
+        with pytest.raises(UserError, match="Did you mean"):
+            eq.fit(CapacityModel(**options), real.study)
+
+
+def test_settings_reach_the_sampler():
+    assert sampling.Sampling() == sampling.Sampling(draws=1000, tune=1000, chains=4)

@@ -1,0 +1,75 @@
+from itertools import product
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from equipoise import CapacityModel, datasets, fit
+from equipoise.datasets import UserError
+from equipoise.inference.sampling import Sampling, keep_whole_chains, sample
+
+
+def a_tree(lengths, draws=10):
+    """Draws numbered by chain and place, NaN from where the run was interrupted."""
+    x = np.add.outer(100.0 * np.arange(len(lengths)), np.arange(draws))
+    x[np.arange(draws) >= np.array(lengths)[:, None]] = np.nan
+    return xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset({"x": (("chain", "draw"), x), "y": (("chain", "draw", "unit"), np.stack([x, x], 2))}),
+            "sample_stats": xr.Dataset({"energy": (("chain", "draw"), x)}),
+        }
+    )
+
+
+@pytest.mark.parametrize("lengths", [[7, 7], [3, 10], [0, 4], [1, 10, 9, 8], [5, 5, 5, 1], [2, 0, 2, 10], [10, 10, 10, 9]])
+def test_the_largest_rectangle_of_whole_draws_is_kept(lengths):
+    kept = keep_whole_chains(a_tree(lengths), np.array(lengths))
+    x = kept["posterior"]["x"].to_numpy()
+    assert np.isfinite(x).all()
+    assert kept["sample_stats"]["energy"].shape == x.shape
+    assert kept["posterior"]["y"].shape == (*x.shape, 2)
+    best = max(
+        sum(chosen) * min(n for n, c in zip(lengths, chosen, strict=True) if c)
+        for chosen in product([0, 1], repeat=len(lengths))
+        if any(chosen)
+    )
+    assert x.size == best
+    np.testing.assert_array_equal(x % 100, np.broadcast_to(np.arange(x.shape[1]), x.shape))  # from the first draw on
+
+
+def test_an_interruption_before_the_first_draw_leaves_nothing():
+    with pytest.raises(KeyboardInterrupt, match="before any chain had finished its warm-up"):
+        keep_whole_chains(a_tree([0, 0]), np.array([0, 0]))
+
+
+@pytest.mark.parametrize("lengths, complete", [([10, 10], True), ([10, 9], False), ([10], False)])
+def test_a_run_is_complete_only_with_all_draws_of_all_chains(monkeypatch, lengths, complete):
+    import nutpie
+
+    asked = {}
+    monkeypatch.setattr(nutpie, "sample", lambda compiled, **settings: asked.update(settings) or a_tree(lengths))
+    tree, told = sample(None, Sampling(draws=10, tune=5, chains=2, seed=3, target_accept=0.9), progress=False, cores=1)
+    assert told is complete
+    assert tree["posterior"].sizes["draw"] == (10 if complete or len(lengths) == 1 else 9)
+    expected = {"draws": 10, "tune": 5, "chains": 2, "cores": 1, "seed": 3, "target_accept": 0.9, "progress_bar": False}
+    assert {name: asked[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"draws": 0}, "draws must be a whole number of at least 1"),
+        ({"draws": 10.0}, "draws must be a whole number"),
+        ({"tune": -1}, "tune must be"),
+        ({"chains": True}, "chains must be"),
+        ({"chains": "4"}, "chains must be"),
+        ({"seed": -1}, "seed must be a whole number of at least 0"),
+        ({"seed": 1.5}, "seed must be"),
+        ({"target_accept": 1.0}, "target_accept must lie between 0.5 and 1"),
+        ({"target_accept": float("nan")}, "target_accept must lie between"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_before_anything_is_built(settings, message, monkeypatch):
+    monkeypatch.setattr(CapacityModel, "build", lambda *_: pytest.fail("built"))
+    with pytest.raises(UserError, match=message):
+        fit(CapacityModel(), datasets.design_study(clinicians=3, surveys=3), **settings)
