@@ -21,7 +21,8 @@ def people(folder: Path):
         for _, rows in frame.groupby("manuscript_ID"):
             days = rows[list(columns.values())].set_axis(list(columns), axis=1).groupby("day")
             mean = days.mean().dropna(subset="stress")
-            yield mean.index.to_numpy(float), mean["stress"].to_numpy(), days.size()[mean.index].to_numpy(), mean["on"].to_numpy(), k
+            size = days.size()[mean.index].to_numpy()
+            yield mean.index.to_numpy(float), mean["stress"].to_numpy(), size, mean["on"].to_numpy(), k
 
 
 def response(days, on, beta):
@@ -50,10 +51,10 @@ def person(parts, beta, process, trait, error):
 
 
 def least_squares(data, parameters):
-    """Coefficients, their covariance, and minus twice the profiled log-likelihood."""
+    """Coefficients, their covariance, and minus twice the profiled log-likelihood; ``parameters`` by person."""
     information, score, quadratic, logdet = np.zeros((6, 6)), np.zeros(6), 0.0, 0.0
-    for parts in data:
-        x, y, cov = person(parts, *parameters)
+    for parts, own in zip(data, parameters, strict=True):
+        x, y, cov = person(parts, *own)
         chol = np.linalg.cholesky(cov)
         wx, wy = np.linalg.solve(chol, x), np.linalg.solve(chol, y)
         information += wx.T @ wx
@@ -64,20 +65,37 @@ def least_squares(data, parameters):
     return coefficients, np.linalg.inv(information), logdet + quadratic - score @ coefficients
 
 
-def exposed_difference(folder: Path):
-    """Difference of stress between exercise days and other days over the days answered, and its standard error."""
-    data = list(people(Path(folder)))
-    best = minimize(
-        lambda p: least_squares(data, np.exp(p))[2], np.log([1.0, 3.0, 1.2, 0.5]), method="Nelder-Mead",
-        options={"maxiter": 600, "xatol": 1e-3, "fatol": 1e-3},
-    )  # fmt: skip
-    parameters = np.exp(best.x)
+def _difference(data, parameters):
     coefficients, cov, _ = least_squares(data, parameters)
     found = {}
     for k, name in enumerate(FILES):
-        mine = [p for p in data if p[4] == k and p[3].any()]
-        g = np.concatenate([response(p[0], p[3], parameters[0]) for p in mine])
-        on = np.concatenate([p[3] for p in mine]) > 0
+        mine = [(p, own) for p, own in zip(data, parameters, strict=True) if p[4] == k and p[3].any()]
+        g = np.concatenate([response(p[0], p[3], own[0]) for p, own in mine])
+        on = np.concatenate([p[3] for p, _ in mine]) > 0
         share = g[on].mean() - g[~on].mean()
         found[name] = (share * coefficients[2 + k], share * np.sqrt(cov[2 + k, 2 + k]))
-    return found, parameters
+    return found
+
+
+def exposed_difference(folder: Path, own: dict, trait: float, error: float):
+    """Stress on exercise days less other days over the days answered, and its standard error.
+
+    ``own`` gives each person's (beta, omega^2), ``trait`` and ``error`` the other variances, all in stress points.
+    """
+    names = list(person_names(folder))
+    return _difference(list(people(folder)), [(*own[name], trait, error) for name in names])
+
+
+def common_difference(folder: Path):
+    """The same with one beta, omega, trait and error for all, by maximum likelihood."""
+    data = list(people(folder))
+    best = minimize(
+        lambda p: least_squares(data, [np.exp(p)] * len(data))[2], np.log([1.0, 3.0, 1.2, 0.5]), method="Nelder-Mead",
+        options={"maxiter": 400, "xatol": 1e-2, "fatol": 1e-2},
+    )  # fmt: skip
+    return _difference(data, [np.exp(best.x)] * len(data))
+
+
+def person_names(folder: Path):
+    for file in FILES.values():
+        yield from sorted(pd.read_csv(folder / file)["manuscript_ID"].unique())
