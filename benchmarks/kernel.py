@@ -1,6 +1,6 @@
 """Cost of the likelihood with all gradients, the level integrated, per survey row on one core.
 
-    python benchmarks/kernel.py
+python benchmarks/kernel.py
 """
 
 import time

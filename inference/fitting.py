@@ -79,7 +79,9 @@ def fit(
     if not complete:
         found.insert(0, "INCOMPLETE: the run was interrupted; these are the draws it had, not the draws asked for.")
     elif found and tries == 2:
-        found.insert(0, "NOT CONVERGED after a second try with a higher acceptance target; do not publish these numbers.")
+        found.insert(
+            0, "NOT CONVERGED after a second try with a higher acceptance target; do not publish these numbers."
+        )
     for text in found:
         warnings.warn(text, UserWarning, stacklevel=2)
     tree = result.tree(pymc_model)

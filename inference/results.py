@@ -131,7 +131,9 @@ def load(path, study=None, model: CapacityModel | None = None) -> Fit:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
             tree = opened.load()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"{path} cannot be read as results ({error}); it may be truncated. Run the analysis again.") from None
+        raise UserError(
+            f"{path} cannot be read as results ({error}); it may be truncated. Run the analysis again."
+        ) from None
     if "equipoise" not in tree.attrs:
         raise UserError(f"{path} is a netCDF file, but not one written by equipoise.")
     facts = json.loads(tree.attrs["equipoise"])

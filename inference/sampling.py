@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-
 # Trajectories are doubled once more after they turn. The U-turn criterion is ruled by the many well-scaled directions
 # and stops too early for the few slow ones (rate_sd, its correlation with the level): on 200 clinicians x 25 surveys
 # this took their effective sample size from 350 to 950 of 4000 draws at 1.5 times the steps.
@@ -49,7 +48,9 @@ def sample(compiled, settings: Sampling, progress: bool = True, cores: int | Non
     """
     import nutpie
 
-    cores = cores or min(settings.chains, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    cores = cores or min(
+        settings.chains, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    )
     tree = nutpie.sample(
         compiled,
         draws=settings.draws,
@@ -77,6 +78,7 @@ def keep_whole_chains(tree: xr.DataTree, lengths: np.ndarray) -> xr.DataTree:
     count = int(np.argmax(kept)) + 1
     chains, length = np.sort(order[:count]), int(lengths[order[count - 1]])
     groups = {
-        name: tree[name].to_dataset().isel(chain=chains, draw=slice(0, length)) for name in ("posterior", "sample_stats")
+        name: tree[name].to_dataset().isel(chain=chains, draw=slice(0, length))
+        for name in ("posterior", "sample_stats")
     }
     return xr.DataTree.from_dict(groups)

@@ -32,7 +32,9 @@ def summarise(fit, values: xr.DataArray, prob: float, like: str | None = None) -
         and bulk ESS go by ranks, so they are the same.
     """
     if not 0 < prob < 1:
-        raise UserError(f"prob, the probability of the interval, must lie between 0 and 1 (such as 0.89); got {prob!r}.")
+        raise UserError(
+            f"prob, the probability of the interval, must lie between 0 and 1 (such as 0.89); got {prob!r}."
+        )
     flat = values.transpose(*SAMPLE, ...).to_numpy().reshape(values.sizes["chain"], values.sizes["draw"], -1)
     tail = (1 - prob) / 2
     low, median, high = np.quantile(flat, (tail, 0.5, 1 - tail), axis=(0, 1))
@@ -142,7 +144,9 @@ def interventions(fit, prob: float) -> pd.DataFrame:
         with p_positive, the probability that the effect is above 0 (a ratio above 1).
     """
     if "intervention" not in fit.tree["posterior"].sizes:
-        return pd.DataFrame(columns=["intervention", "effect", "mean", "median", "sd", "low", "high", "p_positive", "interval"])
+        return pd.DataFrame(
+            columns=["intervention", "effect", "mean", "median", "sd", "low", "high", "p_positive", "interval"]
+        )
     posterior, contrasts = fit.tree["posterior"].to_dataset(), fit.tree["contrasts"].to_dataset()
     effects = {
         "ratio_alpha": (np.exp(posterior["theta_alpha"]).rename("ratio_alpha"), 1, "theta_alpha"),
@@ -180,7 +184,10 @@ def population(fit, prob: float) -> pd.DataFrame:
     unit = fit.facts["study"]["time_unit"]
     meaning = {name: text.format(unit=unit) + ", median clinician" for name, text in LEVER_MEANING.items()}
     quantities = {name: (values, meaning[name]) for name, values in _population_levers(posterior).items()}
-    quantities["capacity_mean"] = (posterior["capacity"].mean("clinician"), "C* averaged over the clinicians studied (0-100)")
+    quantities["capacity_mean"] = (
+        posterior["capacity"].mean("clinician"),
+        "C* averaged over the clinicians studied (0-100)",
+    )
     for name, text in (
         ("trait_sd", "standard deviation between clinicians' levels (0-100)"),
         ("process_sd", "omega: standard deviation within a clinician over time (0-100)"),

@@ -74,5 +74,3 @@ def _report(name, value, dim=None):
         pm.Deterministic(name, value)
     elif dim in model.coords:
         pm.Deterministic(name, pt.as_tensor_variable(value), dims=dim)
-
-

@@ -87,7 +87,9 @@ class CapacityModel:
             _one_of("interventions", self.interventions, LEVERS)
         for name in ("replenishment", "depletion"):
             if not isinstance(getattr(self, name), str):
-                raise UserError(f"{name} must be the text of a formula, such as 'sleep + workload'; got {getattr(self, name)!r}.")
+                raise UserError(
+                    f"{name} must be the text of a formula, such as 'sleep + workload'; got {getattr(self, name)!r}."
+                )
         for name, kinds in (("randomised", (bool,)), ("selection", (bool, type(None))), ("split_covariates", (bool,))):
             if not isinstance(getattr(self, name), kinds):
                 raise UserError(f"{name} must be true or false; got {getattr(self, name)!r}.")
@@ -130,7 +132,9 @@ class CapacityModel:
             for name in chosen:
                 if name not in interventions:
                     known = ", ".join(interventions) or "none"
-                    raise UserError(f"the study has no intervention {name!r}.{nearest(name, interventions)} It has: {known}.")
+                    raise UserError(
+                        f"the study has no intervention {name!r}.{nearest(name, interventions)} It has: {known}."
+                    )
             lever = [chosen.get(name, "both") for name in interventions]
         else:
             lever = [chosen] * len(interventions)

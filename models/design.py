@@ -100,11 +100,15 @@ class Timeline:
         count = study.n_clinicians
         self.occasion_offset = np.concatenate([[0], np.cumsum(np.bincount(occasions["clinician"], minlength=count))])
         spells = study.spells.sort_values("clinician", kind="stable")
-        self.spell_offset = np.concatenate([[0], np.cumsum(np.bincount(spells["clinician"].astype(int), minlength=count))])
+        self.spell_offset = np.concatenate(
+            [[0], np.cumsum(np.bincount(spells["clinician"].astype(int), minlength=count))]
+        )
         self.spell = {c: spells[c].to_numpy(float) for c in ("start", "end", "dose")}
         self.spell["intervention"] = spells["intervention"].to_numpy(int)
         surveys = study.surveys
-        self.survey_offset = np.concatenate([[0], np.cumsum(np.bincount(surveys["occasion"], minlength=len(occasions)))])
+        self.survey_offset = np.concatenate(
+            [[0], np.cumsum(np.bincount(surveys["occasion"], minlength=len(occasions)))]
+        )
         # the same covariate values are the same state
         _, state = np.unique(terms.occasion, axis=0, return_inverse=True)
         self.state = state.reshape(-1)
@@ -226,7 +230,9 @@ def lay_out(timeline: Timeline, epoch_of: dict, extra: list[np.ndarray] | None =
             o = int(np.searchsorted(times, end))
             at_occasion = o < times.size and times[o] == end
             occasion = timeline.occasion_offset[i] + o
-            rows = range(timeline.survey_offset[occasion], timeline.survey_offset[occasion + 1]) if at_occasion else [-1]
+            rows = (
+                range(timeline.survey_offset[occasion], timeline.survey_offset[occasion + 1]) if at_occasion else [-1]
+            )
             w = int(np.searchsorted(wanted, end))
             hit = points_before + w if w < wanted.size and wanted[w] == end else -1
             for n, row in enumerate(rows):

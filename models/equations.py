@@ -83,7 +83,9 @@ def write_equations(model, study=None) -> str:
         lines.append("  further scores ~ Normal(intercept + loading C, step^2/12 + error_sd^2)")
     if any(lever == (True, True) for lever in zip([bool(alpha_programmes)], [bool(beta_programmes)], strict=True)):
         lines.append("Effects on both levers are sampled as level_change = theta_alpha - theta_beta and")
-        lines.append("  speed_up = (theta_alpha + theta_beta)/2; covariates likewise (covariate_level, covariate_speed)")
+        lines.append(
+            "  speed_up = (theta_alpha + theta_beta)/2; covariates likewise (covariate_level, covariate_speed)"
+        )
     lines.append("Priors")
     if table is not None:
         named = [(p.name, p.prior) for p in table if not p.latent]

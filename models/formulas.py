@@ -46,7 +46,9 @@ def check_formula(formula: str, columns) -> None:
                     raise UserError(f"{where}: only round brackets can be used.")
             case "operator":
                 if text not in _OPERATORS:
-                    raise UserError(f"{where}: the operator {text!r} cannot be used. Known: {' '.join(sorted(_OPERATORS))}.")
+                    raise UserError(
+                        f"{where}: the operator {text!r} cannot be used. Known: {' '.join(sorted(_OPERATORS))}."
+                    )
             case "python":
                 _check_call(text, columns, where)
             case other:
@@ -55,7 +57,9 @@ def check_formula(formula: str, columns) -> None:
 
 def _check_column(name, columns, where):
     if name not in columns:
-        known = f"Known: {', '.join(columns)}." if columns else "The study has no covariates: list them in `covariates`."
+        known = (
+            f"Known: {', '.join(columns)}." if columns else "The study has no covariates: list them in `covariates`."
+        )
         raise UserError(f"{where}: {name!r} is not a covariate of the study.{nearest(name, columns)} {known}")
 
 
@@ -67,14 +71,20 @@ def _check_call(text, columns, where):
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         if not isinstance(node, _NODES):
-            raise UserError(f"{where}: {text!r} is not allowed; only {', '.join(FUNCTIONS)} of columns and numbers are.")
+            raise UserError(
+                f"{where}: {text!r} is not allowed; only {', '.join(FUNCTIONS)} of columns and numbers are."
+            )
         if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS):
             name = ast.get_source_segment(text, node.func)  # not unparse, which recurses
-            raise UserError(f"{where}: the function {name!r} is not known.{nearest(name, FUNCTIONS)} Known: {', '.join(FUNCTIONS)}.")
+            raise UserError(
+                f"{where}: the function {name!r} is not known.{nearest(name, FUNCTIONS)} Known: {', '.join(FUNCTIONS)}."
+            )
         if isinstance(node, ast.Name) and id(node) not in called:
             _check_column(node.id, columns, where)
         if isinstance(node, ast.Constant) and not (
-            isinstance(node.value, (int, float)) and not isinstance(node.value, bool) and abs(node.value) <= _LARGEST_NUMBER
+            isinstance(node.value, (int, float))
+            and not isinstance(node.value, bool)
+            and abs(node.value) <= _LARGEST_NUMBER
         ):
             raise UserError(f"{where}: {node.value!r} in {text!r} is not a number of at most {_LARGEST_NUMBER}.")
 
@@ -111,9 +121,13 @@ def design_columns(formula: str, frame: pd.DataFrame, columns) -> pd.DataFrame:
         raise UserError(f"formula {formula!r} cannot be evaluated: {str(error).splitlines()[0]}") from None
     matrix = pd.DataFrame(np.asarray(matrix, float), columns=[str(c) for c in matrix.columns], index=frame.index)
     if "Intercept" not in matrix:  # the categories would all get a column, whose sum is the level itself
-        raise UserError(f"formula {formula!r}: the intercept (the median clinician's level and rate) cannot be left out.")
+        raise UserError(
+            f"formula {formula!r}: the intercept (the median clinician's level and rate) cannot be left out."
+        )
     matrix = matrix.drop(columns="Intercept")
     bad = [name for name in matrix if not np.isfinite(matrix[name]).all()]
     if bad:
-        raise UserError(f"formula {formula!r}: {bad[0]!r} is not finite for some rows (log of zero or a negative number?).")
+        raise UserError(
+            f"formula {formula!r}: {bad[0]!r} is not finite for some rows (log of zero or a negative number?)."
+        )
     return matrix

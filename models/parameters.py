@@ -95,9 +95,7 @@ def parameter_table(model, study, design) -> list[Parameter]:
 def centred_level(study) -> bool:
     """Whether sampled levels are centred: clinicians have enough surveys for it."""
     answered = study.surveys.loc[study.surveys["capacity"].notna(), "occasion"].to_numpy()
-    per_clinician = np.bincount(
-        study.occasions["clinician"].to_numpy()[answered], minlength=study.n_clinicians
-    )
+    per_clinician = np.bincount(study.occasions["clinician"].to_numpy()[answered], minlength=study.n_clinicians)
     return bool(np.median(per_clinician) >= CENTRED_FROM)
 
 
@@ -122,7 +120,9 @@ def draw_parameters(table: list[Parameter], coords: Mapping, given: Mapping | No
         if parameter.name in given:
             value = np.asarray(given.pop(parameter.name), float)
             if value.ndim and value.shape != shape:
-                raise UserError(f"parameter {parameter.name}: expected shape {shape} ({', '.join(parameter.dims)}), got {value.shape}.")
+                raise UserError(
+                    f"parameter {parameter.name}: expected shape {shape} ({', '.join(parameter.dims)}), got {value.shape}."
+                )
             drawn = np.broadcast_to(value, shape).copy()
         values[parameter.name] = drawn
     if given:

@@ -50,7 +50,9 @@ class Prior:
     def of(cls, family: str, **arguments) -> Prior:
         """Build and validate a prior; raises `UserError` for unknown families or arguments."""
         if family not in FAMILIES:
-            raise UserError(f"unknown prior family {family!r}.{nearest(family, FAMILIES)} Known: {', '.join(FAMILIES)}.")
+            raise UserError(
+                f"unknown prior family {family!r}.{nearest(family, FAMILIES)} Known: {', '.join(FAMILIES)}."
+            )
         names, _ = FAMILIES[family]
         if set(names) != set(arguments):
             raise UserError(f"a {family} prior needs {' and '.join(names)}; got {', '.join(arguments) or 'nothing'}.")
@@ -65,7 +67,9 @@ class Prior:
             if not _is_number(value):
                 raise UserError(f"{name} of a {family} prior must be a finite number; got {value!r}.")
             if name == "factor" and value <= 1:
-                raise UserError(f"factor of a lognormal prior must be above 1 (3 means 'times or divided by 3'); got {value}.")
+                raise UserError(
+                    f"factor of a lognormal prior must be above 1 (3 means 'times or divided by 3'); got {value}."
+                )
             if (name not in ("mean", "factor") or family == "gamma") and value <= 0:
                 raise UserError(f"{name} of a {family} prior must be positive; got {value}.")
             clean.append((name, float(value)))
@@ -249,7 +253,9 @@ def check_priors(given: Mapping[str, Prior | Mapping]) -> dict[str, Prior]:
     checked = {}
     for name, prior in given.items():
         if name not in MEANINGS:
-            raise UserError(f"no parameter called {name!r} has a prior.{nearest(name, MEANINGS)} Known: {', '.join(MEANINGS)}.")
+            raise UserError(
+                f"no parameter called {name!r} has a prior.{nearest(name, MEANINGS)} Known: {', '.join(MEANINGS)}."
+            )
         try:
             checked[name] = prior if isinstance(prior, Prior) else Prior.from_dict(prior)
         except UserError as error:

@@ -75,7 +75,10 @@ def build_terms(study, replenishment: str, depletion: str, split: bool) -> Terms
                     "leave it out of the formula."
                 )
     columns = list(study.covariates)
-    matrices = {"alpha": design_columns(replenishment, frame, columns), "beta": design_columns(depletion, frame, columns)}
+    matrices = {
+        "alpha": design_columns(replenishment, frame, columns),
+        "beta": design_columns(depletion, frame, columns),
+    }
     raw = pd.concat([matrices["alpha"], matrices["beta"]], axis=1)
     raw = raw.loc[:, ~raw.columns.duplicated()]
 
@@ -95,7 +98,9 @@ def build_terms(study, replenishment: str, depletion: str, split: bool) -> Terms
         x = raw[column].to_numpy(float)
         spread = x.std()
         if spread == 0:
-            raise UserError(f"the covariate term {column!r} has one value only ({x[0]:g}); leave it out of the formula.")
+            raise UserError(
+                f"the covariate term {column!r} has one value only ({x[0]:g}); leave it out of the formula."
+            )
         # 0/1 columns keep their unit, so that the effect is the difference between the two groups
         scale = 1.0 if set(np.unique(x)) <= {0.0, 1.0} else spread
         mean = clinician_means(x[:, None], clinician, weights, count)[:, 0]

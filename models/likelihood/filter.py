@@ -111,7 +111,9 @@ def integrate_level(log_det, n, s_vv, s_vl, s_ll, mu, s2):
     """Log density after integrating e ~ Normal(mu, s2), with the posterior mean and variance of e."""
     d = 1.0 + s2 * s_ll
     q = s_vl - mu * s_ll
-    log_density = -0.5 * (n * LOG_2PI + log_det + s_vv - 2.0 * mu * s_vl + mu * mu * s_ll + math.log(d) - s2 * q * q / d)
+    log_density = -0.5 * (
+        n * LOG_2PI + log_det + s_vv - 2.0 * mu * s_vl + mu * mu * s_ll + math.log(d) - s2 * q * q / d
+    )
     return log_density, mu + s2 * q / d, s2 / d
 
 
@@ -268,9 +270,7 @@ def log_likelihood_and_gradients(
                 mean = anchored + start_shift[i]
                 load = anchored
                 var = start_var[i]
-            b_share = (
-                b_mean * (level[k] - mean) + b_load * (level[k] - load) + 2.0 * b_var * keep * (variance[k] - var)
-            )
+            b_share = b_mean * (level[k] - mean) + b_load * (level[k] - load) + 2.0 * b_var * keep * (variance[k] - var)
             d_level[k] += g * (b_mean + b_load)
             d_variance[k] += g * (2.0 - g) * b_var
             d_rate[k] += b_share * step_gap[t] * keep

@@ -1,7 +1,7 @@
 """Set the ASIP results beside the published ones: writes ``README.md`` next to this file.
 
-    equipoise run reports/papers/asip/analysis.toml
-    python reports/papers/asip/page.py
+equipoise run reports/papers/asip/analysis.toml
+python reports/papers/asip/page.py
 """
 
 from pathlib import Path

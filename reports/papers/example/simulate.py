@@ -60,7 +60,7 @@ def survey_design(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]
                         "unit": f"Ward {u + 1}",
                         "week": round(max(week, 0.0), 2),
                         "sleep": round(rng.normal(usual_sleep, 0.6), 1),
-                        "workload": int(round(rng.normal(usual_work, 6))),
+                        "workload": round(rng.normal(usual_work, 6)),
                     }
                 )
     frame = pd.DataFrame(rows)
