@@ -59,7 +59,7 @@ def fit(
     raw, complete = sample(compiled, settings, progress, cores)
     seconds = time.perf_counter() - started
     result = _Derived(raw, model, study, settings)
-    tries = 1
+    tries, stopped = 1, ""
     if complete and needs_second_try(result.diagnostics, result.divergences):
         stricter = Sampling(
             settings.draws, settings.tune, settings.chains, settings.seed, 1 - (1 - settings.target_accept) / 5
@@ -70,11 +70,16 @@ def fit(
                 f"a second try with acceptance target {stricter.target_accept:g}."
             )
         started = time.perf_counter()
-        raw, complete = sample(compiled, stricter, progress, cores)
+        try:
+            again, whole = sample(compiled, stricter, progress, cores)
+        except KeyboardInterrupt:
+            whole = False
         seconds += time.perf_counter() - started
-        settings = stricter
-        result = _Derived(raw, model, study, settings)
-        tries = 2
+        if whole:
+            settings, tries = stricter, 2
+            result = _Derived(again, model, study, settings)
+        else:
+            stopped = "The second try was interrupted; these are the draws of the first."
     found = problems(result.diagnostics, result.divergences, result.draws.chains * result.draws.draws)
     if not complete:
         found.insert(0, "INCOMPLETE: the run was interrupted; these are the draws it had, not the draws asked for.")
@@ -82,6 +87,8 @@ def fit(
         found.insert(
             0, "NOT CONVERGED after a second try with a higher acceptance target; do not publish these numbers."
         )
+    elif stopped:
+        found.insert(0, "NOT CONVERGED: " + stopped)
     for text in found:
         warnings.warn(text, UserWarning, stacklevel=2)
     tree = result.tree(pymc_model)
@@ -166,6 +173,13 @@ class _Derived:
                 "term_scale": (("term",), design.terms.scale),
             }
         )
+        labels = {
+            dim: self.posterior[dim].to_numpy() for dim in ("clinician", "unit", "intervention", "term")
+            if dim in self.posterior.coords
+        }  # fmt: skip
+        number = np.arange(design.survey_score.size)
+        observed, replicated, paths = (d.assign_coords(survey=number) for d in (observed, replicated, paths))
+        constant = constant.assign_coords(survey=number, **labels)
         axes = {"chain": self.posterior["chain"], "draw": self.posterior["draw"]}
         clinicians = {"clinician": self.posterior["clinician"].to_numpy()}
         groups = {

@@ -151,11 +151,12 @@ def interventions(fit, prob: float) -> pd.DataFrame:
     effects = {
         "ratio_alpha": (np.exp(posterior["theta_alpha"]).rename("ratio_alpha"), 1, "theta_alpha"),
         "ratio_beta": (np.exp(posterior["theta_beta"]).rename("ratio_beta"), 1, "theta_beta"),
-        "ratio_omega": (np.exp(posterior["theta_omega"]).rename("ratio_omega"), 1, "theta_omega"),
         "capacity_change": (contrasts["capacity_change"], 0, "capacity_change"),
         "capacity_change_exposed": (contrasts["capacity_change_exposed"], 0, "capacity_change_exposed"),
         "score_change": (contrasts["score_change"], 0, "score_change"),
     }
+    if "theta_omega" in posterior:  # not where one omega or one sigma is shared
+        effects["ratio_omega"] = (np.exp(posterior["theta_omega"]).rename("ratio_omega"), 1, "theta_omega")
     frames = []
     for name, (values, none, like) in effects.items():
         frame = summarise(fit, values, prob, like)

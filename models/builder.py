@@ -61,7 +61,8 @@ def build_model(model, study) -> pm.Model:
         _report("alpha_unit", derived.capacity_unit * derived.beta_unit, "unit")
         _report("beta", derived.beta, "clinician")
         _report("omega", derived.omega_clinician, "clinician")
-        for name in ("theta_alpha", "theta_beta", "theta_omega"):
+        # with one sigma or one omega for all an intervention has no effect of its own on the spread
+        for name in ("theta_alpha", "theta_beta") + (("theta_omega",) if model.spread == "free" else ()):
             _report(name, getattr(derived, name), "intervention")
         for name in ("gamma_alpha", "gamma_beta"):
             _report(name, getattr(derived, name), "term")

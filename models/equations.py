@@ -81,7 +81,11 @@ def write_equations(model, study=None) -> str:
     ]
     if indicators > 1:
         lines.append("  further scores ~ Normal(intercept + loading C, step^2/12 + error_sd^2)")
-    if any(lever == (True, True) for lever in zip([bool(alpha_programmes)], [bool(beta_programmes)], strict=True)):
+    if table is None:
+        on_both = bool(alpha_programmes and beta_programmes)
+    else:
+        on_both = any(p.name in ("speed_up", "covariate_speed") for p in table)
+    if on_both:
         lines.append("Effects on both levers are sampled as level_change = theta_alpha - theta_beta and")
         lines.append(
             "  speed_up = (theta_alpha + theta_beta)/2; covariates likewise (covariate_level, covariate_speed)"

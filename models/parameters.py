@@ -14,6 +14,16 @@ STANDARD_NORMAL = Prior.of("normal", mean=0, sd=1)
 # below this median number of surveys a clinician's sampled level is better non-centred (DESIGN section 1)
 CENTRED_FROM = 8
 
+_SUPPORTS = {
+    "real": lambda x: np.isfinite(x).all(),
+    "positive": lambda x: np.isfinite(x).all() and (x >= 0).all(),
+    "share": lambda x: (x > 0).all() and (x < 1).all(),
+    "shares": lambda x: x.ndim == 1 and (x >= 0).all() and abs(x.sum() - 1) < 1e-9,
+}
+_WORDS = {
+    "real": "finite", "positive": "0 or more", "share": "between 0 and 1", "shares": "a list of shares that sum to 1",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -122,6 +132,10 @@ def draw_parameters(table: list[Parameter], coords: Mapping, given: Mapping | No
             if value.ndim and value.shape != shape:
                 raise UserError(
                     f"parameter {parameter.name}: expected shape {shape} ({', '.join(parameter.dims)}), got {value.shape}."
+                )
+            if not _SUPPORTS[parameter.prior.support](value):
+                raise UserError(
+                    f"parameter {parameter.name}: {value.tolist()} is not possible; it must be {_WORDS[parameter.prior.support]}."
                 )
             drawn = np.broadcast_to(value, shape).copy()
         values[parameter.name] = drawn

@@ -32,7 +32,9 @@ def rich_study(surveys=5, seed=0, **keywords):
 MODELS = {
     "displaced": CapacityModel(replenishment="sleep", depletion="sleep", interventions={"coach": "depletion"}),
     "free": CapacityModel(start="free", spread="shared_sigma", level="sampled", randomised=True, periods=0),
-    "stationary": CapacityModel(start="stationary", spread="shared_omega", interventions="replenishment", depletion="sleep"),
+    "stationary": CapacityModel(
+        start="stationary", spread="shared_omega", interventions="replenishment", depletion="sleep"
+    ),
     "plain": CapacityModel(level="sampled"),
 }
 STUDIES = {
@@ -80,7 +82,7 @@ def test_every_parameter_is_met_by_one_of_these_models():
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.filterwarnings("ignore:No period effect")
 def test_log_density_and_gradient(name):
-    """The density is that of the priors times the likelihood; its gradient is finite at the start and right elsewhere."""
+    """The density is that of the priors times the likelihood; its gradient is finite at the start, right elsewhere."""
     model, study = make(name)
     built = model.build(study)
     (logp, plain), dlogp = (built.logp(jacobian=j) for j in (True, False)), built.dlogp()
@@ -100,7 +102,8 @@ def test_log_density_and_gradient(name):
     assert (up - down) / (2 * h) == pytest.approx(along, rel=1e-5)
 
     transforms = built.rvs_to_transforms
-    back = [transforms[rv].backward(v, *rv.owner.inputs) if transforms[rv] else v for rv, v in built.rvs_to_values.items()]
+    pairs = built.rvs_to_values.items()
+    back = [transforms[rv].backward(v, *rv.owner.inputs) if transforms[rv] else v for rv, v in pairs]
     to_natural = pytensor.function(built.value_vars, back, mode=AS_IT_IS, on_unused_input="ignore")
     natural = dict(zip([rv.name for rv in built.rvs_to_values], to_natural(**point), strict=True))
     design, _, _ = build_design(model, study)

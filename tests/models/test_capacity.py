@@ -4,11 +4,14 @@ import pytest
 
 from equipoise import CapacityModel, datasets
 from equipoise.datasets import UserError
+from equipoise.models.design import build_design
+from equipoise.models.parameters import parameter_table
 
 FULL = {
     "replenishment": "sleep", "depletion": "workload", "interventions": {"course": "replenishment", "coach": "both"},
     "start": "free", "spread": "shared_omega", "level": "sampled", "randomised": True, "selection": True, "periods": 3,
-    "split_covariates": False, "priors": {"half_life": {"median": 8.0, "factor": 2.0}, "level_change": {"mean": 0, "sd": 0.1}},
+    "split_covariates": False,
+    "priors": {"half_life": {"median": 8.0, "factor": 2.0}, "level_change": {"mean": 0, "sd": 0.1}},
 }  # fmt: skip
 
 
@@ -68,7 +71,7 @@ def test_an_unknown_key_names_the_nearest():
 
 def test_interventions_the_study_does_not_have_are_refused():
     study = datasets.design_study(clinicians=4, surveys=4, interventions={"course": "parallel"})
-    with pytest.raises(UserError, match="no intervention 'cuorse'. Did you mean 'course'"):
+    with pytest.raises(UserError, match=r"no intervention 'cuorse'\. Did you mean 'course'"):
         CapacityModel(interventions={"cuorse": "both"}).build(study)
 
 
@@ -105,15 +108,12 @@ def test_switching_an_adjustment_off_against_the_design_is_warned_of(roll_out, o
 
 def test_equations_name_every_prior_and_every_term():
     study = datasets.design_study(
-        clinicians=8, surveys=6, units=4, interventions={"course": "stepped", "coach": "parallel"}, covariates=("sleep",)
+        clinicians=8, surveys=6, units=4, covariates=("sleep",), interventions={"course": "stepped", "coach": "parallel"}
     )
     model = CapacityModel(
         depletion="sleep", interventions={"course": "replenishment"}, priors={"half_life": {"median": 7, "factor": 2}}
     )
     text = model.equations(study)
-    from equipoise.models.design import build_design
-    from equipoise.models.parameters import parameter_table
-
     design, _, _ = build_design(model, study)
     for parameter in parameter_table(model, study, design):
         if not parameter.latent:
@@ -126,4 +126,16 @@ def test_equations_name_every_prior_and_every_term():
         assert (name.format("alpha") in alpha) is on_alpha
         assert (name.format("beta") in beta) is on_beta
     assert "gamma_beta[sleep (deviation)]" in beta and "gamma_alpha" not in alpha
-    assert "CapacityModel" not in CapacityModel().equations()  # and without a study it can be printed too
+
+
+@pytest.mark.parametrize("coach, both", [("both", True), ("depletion", False)])
+def test_equations_speak_of_a_common_speed_up_only_where_there_is_one(coach, both):
+    study = datasets.design_study(clinicians=8, surveys=6, interventions={"course": "parallel", "coach": "alternating"})
+    model = CapacityModel(interventions={"course": "replenishment", "coach": coach})
+    assert ("Effects on both levers" in model.equations(study)) is both
+
+
+def test_equations_can_be_printed_without_a_study():
+    text = CapacityModel(replenishment="sleep", start="free").equations()
+    assert "gamma_alpha[sleep]" in text and "Normal(start_mean, start_sd^2)" in text
+    assert "set by the study's spacing and length" in text

@@ -74,10 +74,8 @@ def test_spells_after_the_last_survey_and_single_surveys_change_nothing(make_stu
 
 
 def test_several_scores_at_one_time_are_steps_of_no_length(make_study):
-    scores = {"joy": Score(range=(0, 10), better="higher", step=1), "stress": Score(range=(0, 4), better="lower", step=1)}
-    study = make_study(
-        {"a": [0, 2]}, scores=scores, values={"joy": [7, np.nan], "stress": [1, 3]}
-    )
+    scores = {"joy": Score((0, 10), "higher", step=1), "stress": Score((0, 4), "lower", step=1)}
+    study = make_study({"a": [0, 2]}, scores=scores, values={"joy": [7, np.nan], "stress": [1, 3]})
     design, _, _ = build_design(PLAIN, study)
     assert [(gap, survey) for gap, _, survey in steps_of(design, 0)[0]] == [(0.0, 0), (0.0, 1), (2.0, 2), (0.0, 3)]
     np.testing.assert_array_equal(design.survey_score, [70, 75, np.nan, 25])
@@ -148,7 +146,12 @@ def test_mean_exposure_is_the_dose_weighted_share_of_the_follow_up(make_study):
 
 @pytest.mark.parametrize(
     "options, adjusted",
-    [({}, True), ({"randomised": True}, False), ({"randomised": True, "selection": True}, True), ({"selection": False}, False)],
+    [
+        ({}, True),
+        ({"randomised": True}, False),
+        ({"randomised": True, "selection": True}, True),
+        ({"selection": False}, False),
+    ],
 )
 def test_selection_is_adjusted_for_unless_randomised_or_declined(make_study, options, adjusted):
     study = make_study({"a": [0, 4], "b": [0, 4]}, spells=[("a", "course", 2, 4)])
@@ -170,6 +173,23 @@ def test_staggered_roll_outs_are_recognised(roll_out, staggered):
     design, _, _ = build_design(CapacityModel(), study)
     # four units start at four dates: five periods
     assert design.n_periods == (5 if staggered else 0)
+
+
+@pytest.mark.parametrize(
+    "starts, ends, staggered",
+    [
+        ([2, 4, 6, 8], [None] * 4, True),
+        ([2, 4, 6, 8], [10, 12, 10, 30], True),  # as long as they were followed up
+        ([4, 4, 4, 4], [None] * 4, False),
+        ([4, 4.5, 5, 5], [None] * 4, False),  # within one gap: the same date
+        ([2, 4, 6, 8], [3, 5, 7, None], False),  # courses that end leave days to compare with
+        ([2, 6], [None] * 2, True),  # the others never
+    ],
+)
+def test_what_counts_as_a_staggered_roll_out(make_study, starts, ends, staggered):
+    spells = [(who, "course", a, b) for who, a, b in zip("abcd", starts, ends, strict=False)]
+    study = make_study({who: list(range(0, 11, 2)) for who in "abcd"}, spells)
+    assert staggered_roll_outs(study) == ((0,) if staggered else ())
 
 
 def test_calendar_periods_split_time_evenly_and_number_every_step(make_study):
@@ -349,7 +369,8 @@ def test_the_compiled_study_moves_as_the_differential_equation_says(make_study, 
 
 def test_intervention_columns_and_the_spells_they_stand_for_are_one_design(make_study):
     frame = pd.DataFrame({"id": "a", "week": [0.0, 1.0, 3.0, 6.0], "on": [0, 1, 1, 0], "joy": [1, 5, 7, 2]})
-    common = {"clinician": "id", "time": "week", "time_unit": "week", "scores": {"joy": Score((0, 10), "higher", step=1)}}
+    joy = Score((0, 10), "higher", step=1)
+    common = {"clinician": "id", "time": "week", "time_unit": "week", "scores": {"joy": joy}}
     by_column = datasets.Study.from_table(frame, interventions={"course": "on"}, holds="before", **common)
     spells = pd.DataFrame({"clinician": ["a"], "start": [0.0], "end": [3.0]})
     by_spell = datasets.Study.from_table(frame, interventions={"course": spells}, **common)

@@ -124,6 +124,9 @@ globals()
 vars()
 breakpoint()
 input()
+exit()
+open(sleep)
+__import__(role)
 print(sleep)
 get_ipython()
 lambda x: x
@@ -271,7 +274,7 @@ def test_a_formula_sees_none_of_python_s_names():
 
 @pytest.mark.parametrize(
     "formula, hint",
-    [("sleeep", "Did you mean 'sleep'"), ("log(worklaod)", "Did you mean 'workload'"), ("logg(sleep)", "Did you mean 'log'")],
+    [("sleeep", "mean 'sleep'"), ("log(worklaod)", "mean 'workload'"), ("logg(sleep)", "mean 'log'")],
 )
 def test_misspelt_names_are_set_right(formula, hint):
     with pytest.raises(UserError, match=hint):

@@ -16,7 +16,7 @@ from equipoise.models.likelihood import smoother
 from equipoise.models.op import PARAMETERS, capacity_log_likelihood
 
 sys.path.insert(0, str(Path(__file__).parent))
-from textbook import (  # noqa: E402
+from textbook import (
     dense_log_likelihood,
     joint_moments,
     leave_one_out_density,

@@ -101,7 +101,7 @@ def test_numpy_numbers_are_numbers():
     [
         ({"halflife": {"median": 2, "factor": 3}}, "Did you mean 'half_life'"),
         ({"rate_z": {"mean": 0, "sd": 1}}, "no parameter called 'rate_z' has a prior"),
-        ({"half_life": {"mean": 2, "sd": 1}}, "prior of half_life: normal does not fit; use lognormal or gamma or half_normal"),
+        ({"half_life": {"mean": 2, "sd": 1}}, "normal does not fit; use lognormal or gamma or half_normal"),
         ({"level_change": {"sd": 1}}, "use normal or student_t"),
         ({"variance_shares": {"concentration": [1, 1]}}, "three concentrations"),
         ({"variance_shares": {"a": 1, "b": 1}}, "use dirichlet"),

@@ -12,7 +12,7 @@ from equipoise.datasets import fetch_asip
 from equipoise.inference.response import exposed_difference
 
 sys.path.insert(0, str(Path(__file__).parent))
-import gls  # noqa: E402
+import gls
 
 
 def folder():
