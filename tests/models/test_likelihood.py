@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def derivative(f, x, j, least=0.1):
         down[j] -= h
         table.append((f(up) - f(down)) / (2 * h))
     for order in range(1, 4):
-        table = [(4**order * b - a) / (4**order - 1) for a, b in zip(table[:-1], table[1:], strict=True)]
+        table = [(4**order * b - a) / (4**order - 1) for a, b in pairwise(table)]
     return table[0]
 
 
