@@ -1,9 +1,13 @@
 """Coverage of the 89 % intervals over simulated studies of the bundled design (truth known).
 
     python benchmarks/coverage.py --studies 50
+    python benchmarks/coverage.py --studies 50 --from-prior
 
-The model is compiled once and refitted with new scores. Results are appended to ``results/coverage.csv`` one study at
-a time, so that a run that was stopped goes on where it was.
+By default every study has the bundled study's parameters and rounded scores. With ``--from-prior`` parameters are drawn
+from the priors and scores follow the model exactly: there, coverage must be 89 % if the computation is right.
+
+The model is compiled once and refitted with new scores. Results are appended to ``results/coverage*.csv`` one study
+at a time, so that a run that was stopped goes on where it was.
 """
 
 import argparse
@@ -17,7 +21,7 @@ from equipoise.inference.derive import Draws, derive
 from equipoise.inference.sampling import EXTRA_DOUBLINGS, compile_model
 
 ROOT = Path(__file__).parents[1]
-OUT = Path(__file__).parent / "results" / "coverage.csv"
+RESULTS = Path(__file__).parent / "results"
 
 
 def bundled():
@@ -38,7 +42,9 @@ def main():
     parser.add_argument("--studies", type=int, default=50)
     parser.add_argument("--draws", type=int, default=400)
     parser.add_argument("--tune", type=int, default=400)
+    parser.add_argument("--from-prior", action="store_true")
     options = parser.parse_args()
+    out = RESULTS / ("coverage_prior.csv" if options.from_prior else "coverage.csv")
     import nutpie
 
     from equipoise import simulate
@@ -47,10 +53,11 @@ def main():
     design = example.bundled_study()[0].study
     model = example.MODEL
     compiled = compile_model(model.build(design))
-    OUT.parent.mkdir(exist_ok=True)
-    done = pd.read_csv(OUT) if OUT.exists() else pd.DataFrame()
+    out.parent.mkdir(exist_ok=True)
+    done = pd.read_csv(out) if out.exists() else pd.DataFrame()
     for seed in range(len(done), options.studies):
-        new = simulate(model, design, example.PARAMETERS, seed=seed)
+        given = None if options.from_prior else example.PARAMETERS
+        new = simulate(model, design, given, seed=seed, rounded=not options.from_prior)
         score = np.nan_to_num(new.study.surveys["capacity"].to_numpy())
         tree = nutpie.sample(
             compiled.with_data(survey_score=score), draws=options.draws, tune=options.tune, chains=2, cores=2, seed=seed,
@@ -68,10 +75,12 @@ def main():
             row[name] = covered(posterior[name].to_numpy(), new.effects[name].to_numpy())
         row["capacity_change"] = covered(contrasts["capacity_change"][1], new.effects["capacity_change"].to_numpy())
         for name in ("half_life", "level", "total_sd", "rate_sd", "spread_sd"):
-            row[name] = covered(posterior[name].to_numpy()[..., None], np.array([example.PARAMETERS[name]]))
-        pd.DataFrame([row]).to_csv(OUT, mode="a", header=not OUT.exists(), index=False)
+            row[name] = covered(posterior[name].to_numpy()[..., None], np.array([new.parameters[name]]))
+        log_half_life = np.log(posterior["half_life"].to_numpy())
+        row["half_life_z"] = (log_half_life.mean() - np.log(new.parameters["half_life"])) / log_half_life.std()
+        pd.DataFrame([row]).to_csv(out, mode="a", header=not out.exists(), index=False)
         print(f"study {seed}: " + ", ".join(f"{k} {row[k]:.2f}" for k in ("alpha", "beta", "capacity")), flush=True)
-    table = pd.read_csv(OUT).drop(columns="seed")
+    table = pd.read_csv(out).drop(columns="seed")
     summary = pd.DataFrame({"mean": table.mean(), "mc_error": table.std() / np.sqrt(len(table))})
     print(f"{len(table)} studies of the bundled design, 89 % intervals\n{summary.round(3).to_string()}")
 
