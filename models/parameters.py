@@ -18,7 +18,7 @@ _SUPPORTS = {
     "real": lambda x: np.isfinite(x).all(),
     "positive": lambda x: np.isfinite(x).all() and (x >= 0).all(),
     "share": lambda x: (x > 0).all() and (x < 1).all(),
-    "shares": lambda x: x.ndim == 1 and (x >= 0).all() and abs(x.sum() - 1) < 1e-9,
+    "shares": lambda x: x.ndim == 1 and (x >= 0).all() and abs(x.sum() - 1) < 1e-6,
 }
 _WORDS = {
     "real": "finite", "positive": "0 or more", "share": "between 0 and 1", "shares": "a list of shares that sum to 1",
