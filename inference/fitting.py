@@ -21,7 +21,7 @@ VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy
 
 def fit(
     model, study, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int | None = None,
-    target_accept: float = 0.9, progress: bool = True, cores: int | None = None,
+    target_accept: float = 0.85, progress: bool = True, cores: int | None = None,
 ) -> Fit:  # fmt: skip
     """Estimate alpha, beta and C* of every clinician and unit.
 

@@ -23,7 +23,7 @@ class Sampling:
     tune: int = 1000
     chains: int = 4
     seed: int = 0
-    target_accept: float = 0.9
+    target_accept: float = 0.85
 
 
 def compile_model(pymc_model):

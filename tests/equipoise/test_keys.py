@@ -5,7 +5,7 @@ import pytest
 from equipoise import keys
 from equipoise.models import CapacityModel
 
-SAMPLING = {"draws": 100, "tune": 100, "chains": 2, "seed": 3, "target_accept": 0.9}
+SAMPLING = {"draws": 100, "tune": 100, "chains": 2, "seed": 3, "target_accept": 0.85}
 
 
 class StudyOf:
