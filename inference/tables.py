@@ -28,8 +28,8 @@ def summarise(fit, values: xr.DataArray, prob: float, like: str | None = None) -
     prob : float
         Probability of the interval.
     like : str, optional
-        A variable whose diagnostics were computed with the fit and that ``values`` are a monotone function of: R-hat
-        and bulk ESS go by ranks, so they are the same.
+        A variable whose diagnostics were computed with the fit and that ``values`` are a monotone function of: bulk
+        R-hat and ESS go by ranks, so they are the same (the folded part of R-hat is that of ``like``).
     """
     if not 0 < prob < 1:
         raise UserError(

@@ -43,7 +43,7 @@ def build_model(model, study) -> pm.Model:
         data["survey_score"] = np.where(missing, 0.0, data["survey_score"])
         data = {name: pm.Data(name, value) for name, value in data.items()}
         epochs = {name: pm.Data(name, getattr(design, name)) for name in _EPOCH_DATA}
-        shared = replace(design, epoch_base=data["epoch_base"], **epochs)
+        shared = replace(design, **epochs)
         derived = levers(values, shared, model, pt)
         outputs = capacity_log_likelihood(
             *data.values(), epochs["epoch_clinician"], derived.clinician, derived.shift, *derived.rest

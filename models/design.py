@@ -37,6 +37,8 @@ class Design:
     epoch_clinician, epoch_base, epoch_last : int arrays
         Owner of each epoch; each clinician's epoch with interventions off and covariates at their mean; the epoch in
         force at the last survey.
+    epoch_start : int array (clinicians)
+        Like the base epoch, but in the calendar period of the first survey: the level that the start is set by.
     epoch_columns : float array (epochs x (terms, interventions, periods))
         Values of the terms, doses, and 1 in the column of the calendar period; the base epochs have no period.
     mean_exposure : float array (clinicians x selected interventions), centred
@@ -49,6 +51,7 @@ class Design:
     terms: Terms
     epoch_clinician: np.ndarray
     epoch_base: np.ndarray
+    epoch_start: np.ndarray
     epoch_last: np.ndarray
     epoch_columns: np.ndarray
     mean_exposure: np.ndarray
@@ -83,7 +86,7 @@ class Design:
         layout = layout or self.layout
         return (
             layout.step_offset, layout.step_prelude, layout.step_gap, layout.step_epoch, layout.step_survey,
-            self.epoch_base, self.survey_score, self.survey_repeats, self.survey_indicator,
+            self.epoch_start, self.survey_score, self.survey_repeats, self.survey_indicator,
             np.full(self.n_clinicians, start_anchor),
         )  # fmt: skip
 
@@ -123,11 +126,21 @@ class Timeline:
         mine = slice(self.spell_offset[i], self.spell_offset[i + 1])
         starts, ends = self.spell["start"][mine], self.spell["end"][mine]
         begin = min(first, starts.min(initial=first))
-        if self.varies and self.study.holds == "before":
-            begin = min(begin, first - self.study.median_gap)
-        cuts = np.concatenate([starts, ends, self.edges[1:-1], np.asarray(extra, float)])
+        # before the interval that the first row describes covariates are at the person's mean
+        known = self.known_from(first)
+        begin = min(begin, known)
+        cuts = np.concatenate([starts, ends, self.edges[1:-1], np.asarray(extra, float), [known]])
         cuts = cuts[(cuts > begin) & (cuts < last)]
         return np.unique(np.concatenate([[begin], cuts, times])), first
+
+    def known_from(self, first: float) -> float:
+        """When the first row's covariates begin to hold: one median gap before it, or at it."""
+        gap = self.study.median_gap
+        return first - gap if self.varies and self.study.holds == "before" and np.isfinite(gap) else first
+
+    def period(self, time):
+        """Calendar period of a time; times before the study belong to the first."""
+        return np.clip(np.searchsorted(self.edges, time, side="right") - 1, 0, self.edges.size - 2)
 
     def states(self, i: int, points: np.ndarray) -> np.ndarray:
         """State in force between successive points: covariate row, period, doses (intervals x ...)."""
@@ -144,11 +157,11 @@ class Timeline:
             # a representative occasion of the same values, so that equal states are one epoch
             states = self.state[out[:, 0].astype(int)]
             _, first, inverse = np.unique(states, return_index=True, return_inverse=True)
-            out[:, 0] = out[first[inverse], 0]
+            out[:, 0] = np.where(middle < self.known_from(times[0]), -1, out[first[inverse], 0])
         else:
             out[:, 0] = rows.start
         if self.edges.size:
-            out[:, 1] = np.clip(np.searchsorted(self.edges, middle, side="right") - 1, 0, self.edges.size - 2)
+            out[:, 1] = self.period(np.maximum(middle, times[0]))
         else:
             out[:, 1] = -1
         for s in range(self.spell_offset[i], self.spell_offset[i + 1]):
@@ -215,9 +228,8 @@ def lay_out(timeline: Timeline, epoch_of: dict, extra: list[np.ndarray] | None =
         at_first = int(np.searchsorted(points, first))
         prelude.append(at_first)
         steps = [(points[j + 1] - points[j], epoch_of[keys[j]], points[j + 1]) for j in range(at_first)]
-        # a step of no length ends at the first survey; the epoch in it does not matter
-        around = keys[at_first : at_first + 1] or keys[-1:]
-        begin = epoch_of[around[0]] if around else timeline.base[i]
+        # a step of no length ends at the first survey; its epoch is what was in force before
+        begin = epoch_of[keys[at_first - 1]] if at_first else timeline.base[i]
         following = [(0.0, begin, first)]
         following += [(points[j + 1] - points[j], epoch_of[keys[j]], points[j + 1]) for j in range(at_first, len(keys))]
         for length, k, _ in steps:
@@ -259,6 +271,8 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
     count, n_interventions = study.n_clinicians, len(study.interventions)
 
     epoch_of: dict = {("base", i): i for i in range(count)}
+    if edges.size:  # the start: as the base, in the calendar period of the first survey
+        epoch_of |= {("start", i): count + i for i in range(count)}
     timeline.base = np.arange(count, dtype=INDEX)
     layout = lay_out(timeline, epoch_of)
     n_epochs = len(epoch_of)
@@ -267,12 +281,14 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
     dose = np.zeros((n_epochs, n_interventions))
     period = np.zeros((n_epochs, max(edges.size - 1, 0)))
     for key, k in epoch_of.items():
-        if key[0] == "base":
+        if key[0] in ("base", "start"):
             owner[k] = key[1]
             values[k] = terms.clinician[key[1]]
+            if key[0] == "start":
+                period[k, int(timeline.period(timeline.time[timeline.occasion_offset[key[1]]]))] = 1.0
         else:
             owner[k] = key[0]
-            values[k] = terms.occasion[int(key[1])]
+            values[k] = terms.clinician[key[0]] if key[1] < 0 else terms.occasion[int(key[1])]
             dose[k] = key[3:]
             if edges.size:
                 period[k, int(key[2])] = 1.0
@@ -288,6 +304,7 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
         terms=terms,
         epoch_clinician=owner,
         epoch_base=timeline.base,
+        epoch_start=timeline.base + INDEX(count if edges.size else 0),
         epoch_last=layout.step_epoch[layout.step_offset[1:] - 1],
         epoch_columns=np.concatenate([values, dose, period], axis=1),
         mean_exposure=exposure[:, list(selected)],

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from equipoise import CapacityModel, datasets, simulate
-from equipoise.datasets import Score
+from equipoise.datasets import Score, Study
 from equipoise.models.design import build_design, lay_out, staggered_roll_outs
 
 PLAIN = CapacityModel(selection=False, randomised=True, periods=0)
@@ -199,9 +199,11 @@ def test_calendar_periods_split_time_evenly_and_number_every_step(make_study):
     layout = design.layout
     ends = np.concatenate([np.cumsum(layout.step_gap[:5]), 4 + np.cumsum(layout.step_gap[5:])])
     np.testing.assert_allclose(ends, [0, 3, 5, 6, 9, 4, 5])
-    period = design.epoch_columns[layout.step_epoch]
+    moving = layout.step_gap > 0  # the steps of no length end at the first survey and move nothing
+    period = design.epoch_columns[layout.step_epoch[moving]]
     np.testing.assert_array_equal(period.sum(axis=1), 1)
-    np.testing.assert_array_equal(period.argmax(axis=1), [0, 0, 1, 1, 2, 1, 1])
+    np.testing.assert_array_equal(period.argmax(axis=1), [0, 1, 1, 2, 1])
+    np.testing.assert_array_equal(design.epoch_columns[design.epoch_start].argmax(axis=1), [0, 1])
 
 
 def test_one_period_is_no_period(make_study):
@@ -321,8 +323,12 @@ def integrate(times, spells, covariates, holds):
                 row = min(np.searchsorted(t, moment), len(t) - 1)
             else:
                 row = max(np.searchsorted(t, moment) - 1, 0)
-            level, rate = base_logs(own[who], (covariates["sleep"][who][row] - own[who]) / scale)
-            level += period[int(np.clip(moment // 4, 0, 2))]
+            deviation = (covariates["sleep"][who][row] - own[who]) / scale
+            # before the interval of the first row nothing is known: the person's mean, and the first survey's period
+            if moment < t[0] - (gap if holds == "before" else 0.0):
+                deviation = 0.0
+            level, rate = base_logs(own[who], deviation)
+            level += period[int(np.clip(max(moment, t[0]) // 4, 0, 2))]
             for s in spells:
                 if s[0] == who and s[2] <= moment < s[3]:
                     level += s[4] * d_level[s[1]]
@@ -332,7 +338,7 @@ def integrate(times, spells, covariates, holds):
         begin = min([t[0], *(s[2] for s in spells if s[0] == who)])
         if holds == "before":
             begin = min(begin, t[0] - gap)
-        c = np.exp(base_logs(own[who], 0.0)[0])
+        c = np.exp(base_logs(own[who], 0.0)[0] + period[int(np.clip(t[0] // 4, 0, 2))])
         now = begin
         for n, target in enumerate(t):
             steps = round((target - now) / STEP)
@@ -378,3 +384,60 @@ def test_intervention_columns_and_the_spells_they_stand_for_are_one_design(make_
     for name in ("step_gap", "step_epoch", "step_survey", "step_prelude"):
         np.testing.assert_array_equal(getattr(ours.layout, name), getattr(theirs.layout, name))
     np.testing.assert_array_equal(ours.epoch_columns, theirs.epoch_columns)
+
+
+# --- what is in force before the first survey -----------------------------------------------------------------------
+
+
+def expected_start(study, model, effect):
+    """Expected capacity at each clinician's first survey, level 50, with a period effect and nothing else."""
+    from equipoise.models.likelihood import smoother
+
+    design, _, _ = build_design(model, study)
+    shift = design.epoch_columns[:, -design.n_periods :] @ np.array(effect)
+    level, rate = 50 * np.exp(shift), np.ones(design.n_epochs)
+    offset, prelude, gap, epoch, _, start, *_, anchor = design.data()
+    zero = np.zeros(design.n_clinicians)
+    path = smoother.expected_path(offset, prelude, gap, epoch, start, anchor, level, rate, zero, zero)
+    return path[offset[:-1] + prelude]
+
+
+def test_the_start_is_at_the_level_of_its_own_calendar_period():
+    frame = pd.DataFrame(
+        {"id": list("aaabbbcc"), "week": [0, 15, 30, 0, 15, 30, 15, 30], "wellbeing": [50.0] * 8}
+    )  # fmt: skip
+    spells = pd.DataFrame({"clinician": ["a"], "intervention": ["rounds"], "start": [-30.0], "end": [31.0]})
+    study = Study.from_table(
+        frame, clinician="id", time="week", time_unit="week", spells=spells,
+        scores={"wellbeing": Score(range=(0, 100), better="higher", step=1)},
+    )  # fmt: skip
+    start = expected_start(study, CapacityModel(periods=3), [0.2, 0.0, -0.2])
+    np.testing.assert_allclose(start, [50 * np.exp(0.2), 50 * np.exp(0.2), 50.0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("holds, known", [("before", 2.0), ("after", 0.0)])
+def test_long_before_the_first_survey_covariates_are_at_the_person_s_mean(holds, known):
+    frame = pd.DataFrame({"id": ["a"] * 3 + ["b"] * 3, "week": [0, 2, 4] * 2, "y": [50.0] * 6, "sleep": [1, 2, 6, 3, 1, 1]})
+    spells = pd.DataFrame({"clinician": ["a"], "intervention": ["rounds"], "start": [-50.0], "end": [5.0]})
+    study = Study.from_table(
+        frame, clinician="id", time="week", time_unit="week", spells=spells, covariates=["sleep"], holds=holds,
+        scores={"y": Score(range=(0, 100), better="higher", step=1)},
+    )  # fmt: skip
+    design, _, _ = build_design(CapacityModel(replenishment="sleep"), study)
+    n = design.layout.step_prelude[0]
+    gaps, epochs = design.layout.step_gap[:n], design.layout.step_epoch[:n]
+    base = design.epoch_columns[design.epoch_base[0], : len(design.terms.names)]
+    at_mean = (np.abs(design.epoch_columns[epochs, : base.size] - base) < 1e-12).all(axis=1)
+    assert gaps[at_mean].sum() == 50 - known
+    assert gaps[~at_mean].sum() == known
+
+
+def test_the_first_survey_ends_the_interval_that_its_row_describes():
+    frame = pd.DataFrame({"id": ["a"] * 6, "day": range(6), "y": [50.0] * 6, "on": [1, 0, 0, 1, 1, 0]})
+    study = Study.from_table(
+        frame, clinician="id", time="day", time_unit="day", interventions={"rounds": "on"}, holds="before",
+        scores={"y": Score(range=(0, 100), better="higher", step=1)},
+    )  # fmt: skip
+    design, _, _ = build_design(CapacityModel(), study)
+    ends = design.layout.step_survey >= 0
+    np.testing.assert_array_equal(design.epoch_columns[design.layout.step_epoch[ends], 0], frame["on"])
