@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from equipoise.inference.derive import Draws, derive
-from equipoise.inference.sampling import EXTRA_DOUBLINGS, compile_model
+from equipoise.inference.sampling import EXTRA_DOUBLINGS, Sampling, compile_model
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -61,7 +61,7 @@ def main():
         score = np.nan_to_num(new.study.surveys["capacity"].to_numpy())
         tree = nutpie.sample(
             compiled.with_data(survey_score=score), draws=options.draws, tune=options.tune, chains=2, cores=2, seed=seed,
-            target_accept=0.9, extra_doublings=EXTRA_DOUBLINGS, progress_bar=False, save_warmup=False,
+            target_accept=Sampling().target_accept, extra_doublings=EXTRA_DOUBLINGS, progress_bar=False, save_warmup=False,
         )  # fmt: skip
         posterior = tree["posterior"].to_dataset()
         quantities, contrasts, _ = derive(Draws.of(posterior, model, new.study), np.random.default_rng(seed))

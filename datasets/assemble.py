@@ -40,6 +40,7 @@ def assemble(
     scores, covariates = _check_scores(scores), _check_covariates(covariates)
     sources = _check_interventions(interventions, spells)
     columns = {name: source for name, source in sources.items() if isinstance(source, str)}
+    _check_roles(clinician, unit, time, scores, covariates, columns)
 
     read = read_occasions(
         table,
@@ -119,6 +120,22 @@ def _check_covariates(covariates) -> list[str]:
     if twice:
         raise UserError(f"`covariates` names {list_some(map(repr, twice))} more than once.")
     return covariates
+
+
+def _check_roles(clinician, unit, time, scores, covariates, columns) -> None:
+    """One column in two roles is a slip of the pen: it would explain itself, or enter the model twice."""
+    roles = [("the clinician", clinician), ("the unit", unit), ("the time", time)]
+    roles += [(f"the score {name!r}", score.column or name) for name, score in scores.items()]
+    roles += [(f"the intervention {name!r}", column) for name, column in columns.items()]
+    roles += [("a covariate", column) for column in covariates]
+    taken = {}
+    for role, column in roles:
+        # The time itself may be a covariate: a trend.
+        if column is None or (column == time and role == "a covariate"):
+            continue
+        if column in taken:
+            raise UserError(f"Column {column!r} is given as {taken[column]} and as {role}; give it one role.")
+        taken[column] = role
 
 
 def _check_interventions(interventions, spells: Table | None) -> dict[str, str | Table | None]:

@@ -30,7 +30,8 @@ def describe(study: Study) -> dict:
         - ``time_unit``, ``first``, ``last``: the time axis, and ``origin`` (ISO text or None);
         - ``scores``: for each, ``answered``, ``mean``, ``sd``, ``floor`` and ``ceiling`` (shares of answers at the
           low and the high end of its range), ``ties`` (share of a clinician's successive answers that are equal),
-          ``levels`` (distinct answers), ``step`` and ``step_source``, ``averaged`` (answers that are means of several);
+          ``levels`` (distinct answers), ``step`` and ``step_source``, ``off_step`` (share of single answers that do not
+          lie on a step), ``averaged`` (answers that are means of several);
         - ``interventions``: for each, ``source``, ``clinicians`` (exposed at some time while followed), ``units``
           (with such a clinician), ``spells``, ``share_of_time`` (of the followed time of all clinicians, weighted by
           dose) and ``dosed`` (whether any dose is below 1).
@@ -75,6 +76,8 @@ def _score(study: Study, indicator: int, name: str) -> dict:
     code = study.occasions["clinician"].to_numpy()[rows["occasion"].to_numpy()]
     change = np.diff(points)[code[1:] == code[:-1]]
     low, high = score.range
+    steps = (points - low) / (score.step or 1.0)
+    off_step = np.abs(steps - np.round(steps)) > 1e-3
 
     def share(true):
         return float(np.mean(true)) if len(true) else float("nan")
@@ -89,6 +92,7 @@ def _score(study: Study, indicator: int, name: str) -> dict:
         "levels": len(np.unique(points)),
         "step": score.step,
         "step_source": study.step_source[name],
+        "off_step": 0.0 if score.step is None else share(off_step[rows["repeats"].to_numpy() == 1]),
         "averaged": int((rows["repeats"] > 1).sum()),
     }
 

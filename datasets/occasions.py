@@ -13,6 +13,7 @@ from .table import Table, missing_text, natural, parse_numbers
 from .times import TimeAxis, read_survey_times
 
 RESERVED = ("clinician", "time", "row")
+NO_UNIT = "no unit"  # of clinicians whose every row leaves the unit blank
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _units(table: Table, unit: str | None, names: list[str], code: np.ndarray) -
             "one unit for the whole study: correct the rows, or give the stay in each unit an id of its own."
         )
     found = dict(zip(pairs["code"], pairs["unit"], strict=True))
-    return [found.get(c, "no unit") for c in range(len(names))]
+    return [found.get(c, NO_UNIT) for c in range(len(names))]
 
 
 def _read_points(table: Table, name: str, score: Score) -> np.ndarray:

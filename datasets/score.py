@@ -33,8 +33,8 @@ class Score:
     Raises
     ------
     UserError
-        If the range is not two finite numbers in ascending order, if `better` is another word, or if the step is not
-        between 0 and the length of the range.
+        If the range is not two finite numbers in ascending order, if `better` is another word, or if the range is not
+        a whole number of steps.
 
     Notes
     -----
@@ -72,6 +72,12 @@ class Score:
         if self.step is not None:
             if not (_is_finite(self.step) and 0 < self.step <= high - low):
                 raise UserError(f"A score's step must be above 0 and at most {high - low:g}, not {self.step!r}.")
+            steps = (high - low) / self.step
+            if abs(steps - round(steps)) > _ROUNDING * steps:
+                raise UserError(
+                    f"A score's range must be a whole number of its steps, but {low:g} to {high:g} is {steps:.4g} steps of "
+                    f"{self.step:g}. For a mean of k items answered in whole points the step is 1/k; for their sum, 1."
+                )
             object.__setattr__(self, "step", float(self.step))
         if self.column is not None and not isinstance(self.column, str):
             raise UserError(f"A score's column must be the name of a column, not {self.column!r}.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .analysis import Analysis
+from .datasets.errors import list_some
 from .exposure import intervention_findings
 
 FEW_UNITS = 10
@@ -156,6 +157,14 @@ def _chance(probability: float) -> str:
 
 
 def _units(study, found: Check) -> None:
+    from .datasets.occasions import NO_UNIT
+
+    if study.n_units > 1 and NO_UNIT in study.units:
+        blank = study.clinicians.loc[study.clinicians["unit"] == NO_UNIT, "clinician"]
+        found.cautions.append(
+            f"{counted(len(blank), 'clinician')} without a unit in any row ({list_some(blank, 3)}) count as one unit"
+            f" together, called {NO_UNIT!r}; fill it in, or remove them, if they do not belong together."
+        )
     if study.n_units == 1:
         found.tells.append("All clinicians share one unit, so the model has no unit effects.")
     elif study.n_units == study.n_clinicians:
@@ -182,6 +191,11 @@ def _scores(study, facts: dict, found: Check) -> None:
             found.cautions.append(
                 f"{name}: the distance between neighbouring scores was not found in the data. If answers are rounded,"
                 f" state it as `step` in [study.scores.{name}]: it is the floor under the measurement error."
+            )
+        if seen["off_step"]:
+            found.cautions.append(
+                f"{name}: {seen['off_step']:.0%} of the answers do not lie on a step of {number(score.step)} from"
+                f" {number(low)}. If they are means of which items are missing, that is fine; otherwise the step is wrong."
             )
         for end, word in (("floor", "lowest"), ("ceiling", "highest")):
             if seen[end] > 0.15:

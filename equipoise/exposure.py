@@ -45,12 +45,18 @@ def _one(study, name: str, k: int, share: np.ndarray, staggered: bool, found) ->
         f"{name}: {clinicians} of {study.n_clinicians} clinicians exposed, in {units} of {study.n_units} units,"
         f" {share.mean():.0%} of the time (by dose)."
     )
-    if not clinicians:
-        found.cautions.append(f"{name}: nobody was exposed during the follow-up; its effect is what the prior says.")
-        return
     first, last = _follow_up(study)
     code = spells["clinician"].to_numpy()
     start, end = spells["start"].to_numpy(), spells["end"].to_numpy()
+    outside = (start >= last.max()) | (end <= first.min())
+    if outside.any():
+        found.cautions.append(
+            f"{name}: {outside.sum()} of {len(spells)} spells lie wholly before the first or after the last survey of the"
+            " whole study; if that is a surprise, look at their dates."
+        )
+    if not clinicians:
+        found.cautions.append(f"{name}: nobody was exposed during the follow-up; its effect is what the prior says.")
+        return
     moves = ((start > first[code]) & (start < last[code])) | ((end > first[code]) & (end < last[code]))
     if not moves.any():
         if clinicians == study.n_clinicians and np.ptp(share) < 1e-9:

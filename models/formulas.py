@@ -16,6 +16,7 @@ from ..datasets.errors import UserError, nearest
 FUNCTIONS = ("log", "exp", "C", "center", "scale", "poly", "bs")
 _NODES = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword)
 _OPERATORS = {"+", "-", "*", ":", "/"}
+_PRODUCTS = {"*", ":", "/"}
 _LARGEST_NUMBER = 100  # degrees and counts only: a spline with a million knots is not a formula anybody wants
 
 
@@ -92,6 +93,10 @@ def _check_call(text, columns, where):
 def design_columns(formula: str, frame: pd.DataFrame, columns) -> pd.DataFrame:
     """Columns of the design matrix without the intercept, one row for each row of ``frame``.
 
+    Where the formula has products (``*``, ``:``, ``/``), numeric columns are centred before they are multiplied (0/1
+    columns, and those that also stand inside a transform, are not): a main effect is then the effect at the average of
+    the other column, and a product is not its main effects over again.
+
     Parameters
     ----------
     formula : str
@@ -113,6 +118,7 @@ def design_columns(formula: str, frame: pd.DataFrame, columns) -> pd.DataFrame:
     if not formula:
         return pd.DataFrame(index=frame.index)
     check_formula(formula, columns)
+    frame = _centred_for_products(formula, frame)
     try:
         with np.errstate(all="ignore"):
             parsed = Formula("1 + " + formula, _parser=DefaultFormulaParser(feature_flags=set()))
@@ -131,3 +137,19 @@ def design_columns(formula: str, frame: pd.DataFrame, columns) -> pd.DataFrame:
             f"formula {formula!r}: {bad[0]!r} is not finite for some rows (log of zero or a negative number?)."
         )
     return matrix
+
+
+def _centred_for_products(formula: str, frame: pd.DataFrame) -> pd.DataFrame:
+    from formulaic.parser.algos.tokenize import tokenize
+
+    tokens = list(tokenize(formula))
+    if not any(t.kind.value == "operator" and t.token in _PRODUCTS for t in tokens):
+        return frame
+    bare = {t.token for t in tokens if t.kind.value == "name"}
+    calls = [ast.parse(t.token, mode="eval") for t in tokens if t.kind.value == "python"]
+    inside = {node.id for call in calls for node in ast.walk(call) if isinstance(node, ast.Name)}
+    out = frame.copy()
+    for name in bare - inside:
+        if pd.api.types.is_numeric_dtype(out[name]) and not set(out[name].unique()) <= {0, 1}:
+            out[name] = out[name] - out[name].mean()
+    return out

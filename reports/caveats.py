@@ -9,6 +9,8 @@ from .format import count, listed, name, number, percent, probability
 
 # share of the half-life's prior variance below which the data have hardly spoken
 LITTLE_LEARNT = 0.3
+# ... and above which they decide (posterior standard deviation half the prior's)
+MUCH_LEARNT = 0.75
 # posterior correlation of the effects on both levers from which the lever is not told
 CONFOUNDED = 0.7
 
@@ -59,6 +61,9 @@ def limits(material) -> list[str]:
 
 
 def half_life(material) -> str:
+    # draws that have not converged have the wrong width
+    if not material.converged:
+        return ""
     table = learnt(material)
     row = table[table["quantity"] == "half_life"] if len(table) else table
     if not len(row) or material.draws < 10:
@@ -72,10 +77,12 @@ def half_life(material) -> str:
             "on α and β "
             "alone rest on the prior."
         )
-    return (
-        f"The data took {percent(share)} off the variance of the half-life's prior (on the log scale), so α and β are "
-        "told apart by the data and not by the prior alone."
+    told = (
+        "α and β are told apart by the data and not by the prior alone"
+        if share >= MUCH_LEARNT
+        else "α and β are told apart in part by the data and in part by that prior"
     )
+    return f"The data took {percent(share)} off the variance of the half-life's prior (on the log scale): {told}."
 
 
 def _levers(material) -> list[str]:

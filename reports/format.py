@@ -76,7 +76,20 @@ def between(median: float, low: float, high: float) -> str:
 
 
 def row_decimals(row) -> int:
-    return decimals(row["median"], row["low"], row["high"], sd=row["sd"], mcse=row["mcse_mean"])
+    """Decimals for a row of a table.
+
+    A long tail raises the standard deviation and the Monte Carlo error of the mean, but not what is known of the median
+    and the near end: the interval's length stands in where it is shorter, and a quantity known to be positive does not
+    show an end of 0.
+    """
+    median, low, high = row["median"], row["low"], row["high"]
+    third = (high - low) / 3
+    shrink = min(third / row["sd"], 1.0) if row["sd"] > 0 and third > 0 else 1.0
+    places = decimals(median, low, high, sd=row["sd"] * shrink, mcse=row["mcse_mean"] * shrink)
+    near = min((abs(v) for v in (low, high)), default=0.0)
+    if low * high > 0 and round(near, places) == 0:
+        places = max(places, min(-math.floor(math.log10(near)), decimals(median)))
+    return places
 
 
 def probability(p: float, draws: int) -> str:

@@ -106,6 +106,14 @@ def test_missing_covariates(build, panel):
     assert "column 'on'" in message and "row 3" in message
 
 
+def test_a_column_has_one_role(build, panel):
+    message = refused(build, panel, covariates=["on"], interventions={"m": "on"}, holds="before")
+    assert "Column 'on'" in message and "the intervention 'm' and as a covariate" in message
+    assert "the clinician and as the unit" in refused(build, panel, unit="id")
+    assert "Column 'stress'" in refused(build, panel, covariates=["stress"], holds="before")
+    assert build(panel, covariates=["week"], holds="before").covariates == ("week",)  # a trend
+
+
 def test_covariates_that_are_none(build, panel):
     assert "more than once" in refused(build, panel, covariates=["sleep", "sleep"])
     assert "rename the column" in refused(build, panel.assign(row=1), covariates=["row"])

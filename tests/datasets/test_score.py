@@ -48,6 +48,7 @@ def test_direction_has_no_default():
         ({"range": (0, 10), "better": "lowr"}, "Did you mean 'lower'"),
         ({"range": (0, 10), "better": "lower", "step": 0}, "step"),
         ({"range": (0, 10), "better": "lower", "step": 11}, "at most 10"),
+        ({"range": (0, 10), "better": "lower", "step": 3}, "3.333 steps of 3"),
         ({"range": (0, 10), "better": "lower", "column": 3}, "column"),
     ],
 )

@@ -115,6 +115,26 @@ def test_an_intervention_given_to_few_units(examine):
     assert said(found.cautions, "whole units, 2 of only 4")
 
 
+def test_spells_outside_the_study(examine, tmp_path):
+    pd.DataFrame({"clinician": ["c1", "c2"], "start": [3, 300], "end": [9, ""]}).to_csv(
+        tmp_path / "spells.csv", index=False
+    )
+    found = examine(WEEKS, rest='[interventions.mb]\nspells = "spells.csv"\n')
+    assert said(found.cautions, "mb: 1 of 2 spells", "look at their dates")
+
+
+def test_clinicians_without_a_unit(examine, tmp_path):
+    examine(WEEKS, units=12)
+    frame = pd.read_csv(tmp_path / "survey.csv")
+    frame.loc[frame["id"].isin(["c3", "c15"]), "ward"] = None
+    frame.to_csv(tmp_path / "survey.csv", index=False)
+    assert said(check(tmp_path / "analysis.toml").cautions, "2 clinicians without a unit", "c3, c15")
+
+
+def test_answers_off_the_stated_step(examine):
+    assert said(examine(WEEKS, score="step = 2.0").cautions, "do not lie on a step of 2")
+
+
 def test_interventions_in_step_cannot_be_told_apart(examine):
     def on(i, w):
         return w >= 12 and i % 2

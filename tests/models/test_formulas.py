@@ -17,6 +17,8 @@ FRAME = pd.DataFrame(
 )
 COLUMNS = list(FRAME)
 SLEEP, WORKLOAD = FRAME["sleep"].to_numpy(), FRAME["workload"].to_numpy()
+# products are made of centred columns
+S, W = SLEEP - SLEEP.mean(), WORKLOAD - WORKLOAD.mean()
 
 
 def columns(formula):
@@ -30,8 +32,10 @@ def columns(formula):
     "formula, expected",
     [
         ("sleep + workload", {"sleep": SLEEP, "workload": WORKLOAD}),
-        ("sleep*workload", {"sleep": SLEEP, "workload": WORKLOAD, "sleep:workload": SLEEP * WORKLOAD}),
-        ("sleep:workload", {"sleep:workload": SLEEP * WORKLOAD}),
+        ("sleep*workload", {"sleep": S, "workload": W, "sleep:workload": S * W}),
+        ("sleep:workload", {"sleep:workload": S * W}),
+        ("log(sleep):workload", {"log(sleep):workload": np.log(SLEEP) * W}),
+        ("log(sleep) + sleep:workload", {"log(sleep)": np.log(SLEEP), "sleep:workload": SLEEP * W}),
         ("sleep + workload - workload", {"sleep": SLEEP}),
         ("(sleep + workload)", {"sleep": SLEEP, "workload": WORKLOAD}),
         ("log(sleep)", {"log(sleep)": np.log(SLEEP)}),

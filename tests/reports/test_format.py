@@ -34,6 +34,9 @@ def test_plain_numbers_have_three_digits_and_a_true_minus_sign(value, text):
         (1234.0, 1100.0, 1400.0, 90.0, 12.0, "1 200 (1 100 to 1 400)"),
         (-0.04, -3.0, 3.0, 1.8, 0.3, "0 (−3 to 3)"),
         (12.6, 3.9, 79.2, 30.0, 16.0, "13 (4 to 79)"),
+        # a long tail does not turn a positive end into 0
+        (0.9, 0.21, 3.1, 12.0, 0.4, "0.9 (0.2 to 3.1)"),
+        (2.4, 0.33, 41.0, 90.0, 2.0, "2.4 (0.3 to 41.0)"),
     ],
 )
 def test_no_more_digits_than_the_draws_support(median, low, high, sd, mcse, text):
