@@ -1,7 +1,6 @@
 """What a study consists of, in numbers, before any model."""
 
 import numpy as np
-import pandas as pd
 
 from .study import Study
 
@@ -39,7 +38,7 @@ def describe(study: Study) -> dict:
     occasions, surveys = study.occasions, study.surveys
     code, time = occasions["clinician"].to_numpy(), occasions["time"].to_numpy()
     gaps = np.diff(time)[code[1:] == code[:-1]]
-    span = occasions.groupby("clinician")["time"].agg(["min", "max"])
+    first, last = study.follow_up
     answered_occasions = np.unique(surveys["occasion"].to_numpy()[surveys["points"].notna().to_numpy()])
     per_clinician = np.bincount(code[answered_occasions], minlength=study.n_clinicians)
     return {
@@ -53,13 +52,13 @@ def describe(study: Study) -> dict:
         "surveys_per_clinician": _quantiles(per_clinician),
         "once": int(np.sum(per_clinician <= 1)),
         "gap": _quantiles(gaps),
-        "follow_up": _quantiles((span["max"] - span["min"]).to_numpy()),
+        "follow_up": _quantiles(last - first),
         "time_unit": study.time_unit,
         "first": float(time.min()),
         "last": float(time.max()),
         "origin": None if study.origin is None else study.origin.isoformat(),
         "scores": {name: _score(study, k, name) for k, name in enumerate(study.scores)},
-        "interventions": {name: _exposure(study, k, name, span) for k, name in enumerate(study.interventions)},
+        "interventions": {name: _exposure(study, k, name) for k, name in enumerate(study.interventions)},
     }
 
 
@@ -97,14 +96,15 @@ def _score(study: Study, indicator: int, name: str) -> dict:
     }
 
 
-def _exposure(study: Study, intervention: int, name: str, span: pd.DataFrame) -> dict:
+def _exposure(study: Study, intervention: int, name: str) -> dict:
     spells = study.spells[study.spells["intervention"] == intervention]
-    follow = span.loc[spells["clinician"]]
-    start = np.maximum(spells["start"].to_numpy(), follow["min"].to_numpy())
-    end = np.minimum(spells["end"].to_numpy(), follow["max"].to_numpy())
+    first, last = study.follow_up
+    code = spells["clinician"].to_numpy()
+    start = np.maximum(spells["start"].to_numpy(), first[code])
+    end = np.minimum(spells["end"].to_numpy(), last[code])
     length = np.clip(end - start, 0, None)
     exposed = np.unique(spells["clinician"].to_numpy()[length > 0])
-    followed = float((span["max"] - span["min"]).sum())
+    followed = float((last - first).sum())
     return {
         "source": study.exposure_source[name],
         "clinicians": len(exposed),

@@ -34,6 +34,8 @@ _RANGES = (
     (0, 54),
     (0, 100),
 )
+# Recognised as a time, though a study is not read from them: nothing says whether the day or the month comes first.
+_OTHER_DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")
 _GAPS = (("day", 1.0), ("week", 7.0), ("month", 30.4), ("year", 365.0))
 
 
@@ -89,7 +91,7 @@ def guess_analysis(path: str | Path) -> dict:
             if unit is None
             else "each clinician has only one of its values",
         },
-        "time": {"value": time, "reason": "dates" if when.is_date else "numbers that differ within a clinician"},
+        "time": {"value": time, "reason": when.kind},
         "time_unit": _time_unit(when, person),
         "scores": {},
         "interventions": {},
@@ -118,12 +120,15 @@ class _Column:
         self.filled = int((~self.missing).sum())
         self.numbers, bad = parse_numbers(values, logical=True)
         self.is_number = not bad.any()
-        self.is_date = False
+        self.is_date, self.kind = False, "numbers that differ within a clinician"
         if not self.is_number:
-            dates = pd.to_datetime(self.text.where(~self.missing, None), format="ISO8601", errors="coerce", utc=True)
-            self.is_date = bool((dates.notna().to_numpy() | self.missing).all())
-            if self.is_date:
-                self.numbers = ((dates - dates.min()) / pd.Timedelta(days=1)).to_numpy(dtype=float)
+            for form in ("ISO8601", *_OTHER_DATES):
+                dates = pd.to_datetime(self.text.where(~self.missing, None), format=form, errors="coerce", utc=True)
+                self.is_date = bool((dates.notna().to_numpy() | self.missing).all())
+                if self.is_date:
+                    self.numbers = ((dates - dates.min()) / pd.Timedelta(days=1)).to_numpy(dtype=float)
+                    self.kind = "dates" if form == "ISO8601" else "dates, but to be read they must be written YYYY-MM-DD"
+                    break
         self.distinct = self.text[~self.missing].nunique()
 
     def named(self, role: str) -> bool:

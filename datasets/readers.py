@@ -40,8 +40,11 @@ def read_table(path: str | Path) -> Table:
     if not path.is_file():
         folder = path.parent
         siblings = [p.name for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
-        problem = "is a folder" if path.is_dir() else "does not exist"
-        raise UserError(f"The file {path} {problem}.{nearest(path.name, siblings)}")
+        if path.is_dir():
+            inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _READERS)
+            found = f" It holds {list_some(inside, 3)}." if inside else ""
+            raise UserError(f"{path} is a folder; name the data file in it.{found}")
+        raise UserError(f"The file {path} does not exist.{nearest(path.name, siblings)}")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise UserError(

@@ -231,9 +231,15 @@ class Study:
     @cached_property
     def median_follow_up(self) -> float:
         """Median over clinicians with two or more occasions of the time from first to last; NaN if there is none."""
+        first, last = self.follow_up
+        length = (last - first)[last > first]
+        return float(np.median(length)) if length.size else np.nan
+
+    @cached_property
+    def follow_up(self) -> tuple[np.ndarray, np.ndarray]:
+        """Time of each clinician's first and last occasion, two float arrays (clinicians,)."""
         times = self.occasions.groupby("clinician")["time"]
-        length = times.max() - times.min()
-        return float(length[length > 0].median())
+        return times.min().to_numpy(float), times.max().to_numpy(float)
 
     @cached_property
     def varying(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 def intervention_findings(study, model, found) -> None:
     """Add to a `Check` what is to be said about each intervention, and about pairs of them."""
-    from .models.design import mean_exposures, staggered_roll_outs
+    from .models.exposure import mean_exposures, staggered_roll_outs
 
     if not study.interventions:
         return
@@ -45,7 +45,7 @@ def _one(study, name: str, k: int, share: np.ndarray, staggered: bool, found) ->
         f"{name}: {clinicians} of {study.n_clinicians} clinicians exposed, in {units} of {study.n_units} units,"
         f" {share.mean():.0%} of the time (by dose)."
     )
-    first, last = _follow_up(study)
+    first, last = study.follow_up
     code = spells["clinician"].to_numpy()
     start, end = spells["start"].to_numpy(), spells["end"].to_numpy()
     outside = (start >= last.max()) | (end <= first.min())
@@ -89,12 +89,6 @@ def _one(study, name: str, k: int, share: np.ndarray, staggered: bool, found) ->
             f"{name} was given to whole units, {units} of only {study.n_units}: what sets units apart by chance looks"
             " like its effect, and the interval leans on the prior for the spread between units."
         )
-
-
-def _follow_up(study) -> tuple[np.ndarray, np.ndarray]:
-    """First and last time of each clinician."""
-    times = study.occasions.groupby("clinician")["time"]
-    return times.min().to_numpy(), times.max().to_numpy()
 
 
 def _dose_between_surveys(study) -> np.ndarray:

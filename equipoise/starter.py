@@ -89,10 +89,11 @@ def write_analysis(data: str | Path, folder: str | Path | None = None) -> tuple[
 
     data = Path(data)
     file = (data.parent if folder is None else Path(folder)) / NAME
+    guess = guess_analysis(data)
     if file.exists():
         raise UserError(f"{file} exists already and is left as it is; rename it, or name another folder with --output.")
     draft = _Draft()
-    draft.write(guess_analysis(data), _relative(data, file.parent))
+    draft.write(guess, _relative(data, file.parent))
     file.parent.mkdir(parents=True, exist_ok=True)
     _write_new(file, "\n".join(draft.lines) + "\n")
     return file, draft.questions

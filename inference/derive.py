@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from ..models.design import Design, build_design, lay_out
+from ..models.design import Design, build_design
+from ..models.exposure import exposed_clinicians
 from ..models.levers import levers
 from ..models.likelihood import filter as kalman
 from ..models.likelihood import smoother
 from ..models.parameters import coordinates, parameter_table
 from ..models.simulation import new_scores
+from ..models.timeline import lay_out
 
 MOST_PATH_DRAWS = 500
 MOST_LOO_NUMBERS = 5_000_000
@@ -113,18 +115,6 @@ def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, np.ndarr
     return posterior, contrasts, log_likelihood
 
 
-def exposed_clinicians(study) -> np.ndarray:
-    """Whether each clinician was ever exposed to each intervention up to the last survey (clinicians x interventions)."""
-    exposed = np.zeros((study.n_clinicians, len(study.interventions)), bool)
-    last = np.full(study.n_clinicians, -np.inf)
-    np.maximum.at(last, study.occasions["clinician"].to_numpy(), study.occasions["time"].to_numpy(float))
-    spells = study.spells
-    code = spells["clinician"].to_numpy(int)
-    begun = spells["start"].to_numpy() < last[code]
-    exposed[code[begun], spells["intervention"].to_numpy(int)[begun]] = True
-    return exposed
-
-
 def survey_log_likelihood(draws: Draws) -> xr.Dataset:
     """log p(answer | the clinician's other answers), answered surveys only.
 
@@ -145,15 +135,9 @@ def survey_log_likelihood(draws: Draws) -> xr.Dataset:
 
 def time_grid(study) -> list[np.ndarray]:
     """Evenly spaced times of each clinician, on one grid for the whole study."""
-    occasions = study.occasions
-    time = occasions["time"].to_numpy(float)
+    time = study.occasions["time"].to_numpy(float)
     grid = np.linspace(time.min(), time.max(), GRID_POINTS)
-    code = occasions["clinician"].to_numpy()
-    first = np.full(study.n_clinicians, np.inf)
-    last = np.full(study.n_clinicians, -np.inf)
-    np.minimum.at(first, code, time)
-    np.maximum.at(last, code, time)
-    return [grid[(grid > a) & (grid < b)] for a, b in zip(first, last, strict=True)]
+    return [grid[(grid > a) & (grid < b)] for a, b in zip(*study.follow_up, strict=True)]
 
 
 def latent_paths(draws: Draws, deviations: np.ndarray, rng: np.random.Generator) -> tuple[xr.Dataset, xr.Dataset]:

@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 
 from ..datasets.errors import UserError
-from .convergence import diagnose, needs_second_try, problems
-from .derive import Draws, derive, exposed_clinicians, latent_paths, model_coordinates, survey_log_likelihood
+from ..models.exposure import exposed_clinicians
+from .convergence import ESS_LIMIT, diagnose, needs_second_try, problems
+from .derive import Draws, derive, latent_paths, model_coordinates, survey_log_likelihood
 from .results import SCHEMA, Fit
 from .sampling import Sampling, compile_model, sample
 
@@ -54,13 +55,17 @@ def fit(
     settings = _settings(draws, tune, chains, seed, target_accept)
     pymc_model = model.build(study)
     cautions = model.cautions(study)
+    if progress:
+        print("Compiling the model (up to a minute the first time) ...", flush=True)
     compiled = compile_model(pymc_model)
     started = time.perf_counter()
     raw, complete = sample(compiled, settings, progress, cores)
     seconds = time.perf_counter() - started
     result = _Derived(raw, model, study, settings)
     tries, stopped = 1, ""
-    if complete and needs_second_try(result.diagnostics, result.divergences):
+    # with so few draws R-hat says little, and that they are few is said already
+    enough = settings.draws * settings.chains >= ESS_LIMIT or result.divergences
+    if complete and enough and needs_second_try(result.diagnostics, result.divergences):
         stricter = Sampling(
             settings.draws, settings.tune, settings.chains, settings.seed, 1 - (1 - settings.target_accept) / 5
         )

@@ -154,7 +154,7 @@ class CapacityModel:
 
     def cautions(self, study) -> list[str]:
         """Sentences on adjustments that were switched off against the design."""
-        from .design import mean_exposures, staggered_roll_outs
+        from .exposure import mean_exposures, staggered_roll_outs
 
         found = []
         exposure = mean_exposures(study)

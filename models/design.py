@@ -6,25 +6,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from .exposure import mean_exposures, staggered_roll_outs
 from .terms import Terms, build_terms
-
-# PyMC holds integer data as int32; one type for all means one compilation of each kernel
-INDEX = np.int32
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Steps of every clinician; arrays as in `likelihood.filter.log_likelihood`.
-
-    ``step_point`` numbers the requested extra time points (-1: the step ends at none).
-    """
-
-    step_offset: np.ndarray
-    step_prelude: np.ndarray
-    step_gap: np.ndarray
-    step_epoch: np.ndarray
-    step_survey: np.ndarray
-    step_point: np.ndarray
+from .timeline import INDEX, Layout, Timeline, lay_out, period_boundaries
 
 
 @dataclass(frozen=True)
@@ -45,6 +29,13 @@ class Design:
     selected : tuple of int, interventions whose mean exposure enters the level
     period_edges : float array, boundaries of the calendar periods (empty: no period effect)
     staggered : tuple of int, interventions rolled out at different times
+    survey_score, survey_repeats, survey_indicator : arrays (surveys)
+        Scores on the 0-100 scale (NaN where missing), answers averaged in each, and the code of the indicator.
+    unit_code : int array (clinicians)
+    on_alpha, on_beta : bool arrays (interventions)
+        The levers on which each intervention acts.
+    error_floor : float array (indicators)
+        Variance of rounding to the score's step (0-100 scale, squared); 0 without a step.
     """
 
     layout: Layout
@@ -91,177 +82,15 @@ class Design:
         )  # fmt: skip
 
 
-class Timeline:
-    """Epochs and steps of each clinician, from occasions, spells and period boundaries."""
-
-    def __init__(self, study, terms: Terms, period_edges: np.ndarray):
-        self.study = study
-        self.terms = terms
-        self.edges = period_edges
-        occasions = study.occasions
-        self.time = occasions["time"].to_numpy(float)
-        count = study.n_clinicians
-        self.occasion_offset = np.concatenate([[0], np.cumsum(np.bincount(occasions["clinician"], minlength=count))])
-        spells = study.spells.sort_values("clinician", kind="stable")
-        self.spell_offset = np.concatenate(
-            [[0], np.cumsum(np.bincount(spells["clinician"].astype(int), minlength=count))]
-        )
-        self.spell = {c: spells[c].to_numpy(float) for c in ("start", "end", "dose")}
-        self.spell["intervention"] = spells["intervention"].to_numpy(int)
-        surveys = study.surveys
-        self.survey_offset = np.concatenate(
-            [[0], np.cumsum(np.bincount(surveys["occasion"], minlength=len(occasions)))]
-        )
-        # the same covariate values are the same state
-        _, state = np.unique(terms.occasion, axis=0, return_inverse=True)
-        self.state = state.reshape(-1)
-        self.varies = bool(terms.names) and not np.allclose(
-            terms.occasion, terms.clinician[occasions["clinician"].to_numpy()], atol=1e-12
-        )
-
-    def points(self, i: int, extra=()) -> tuple[np.ndarray, float]:
-        """Break points of clinician i (sorted, unique), and the time of the first survey."""
-        times = self.time[self.occasion_offset[i] : self.occasion_offset[i + 1]]
-        first, last = times[0], times[-1]
-        mine = slice(self.spell_offset[i], self.spell_offset[i + 1])
-        starts, ends = self.spell["start"][mine], self.spell["end"][mine]
-        begin = min(first, starts.min(initial=first))
-        # before the interval that the first row describes covariates are at the person's mean
-        known = self.known_from(first)
-        begin = min(begin, known)
-        cuts = np.concatenate([starts, ends, self.edges[1:-1], np.asarray(extra, float), [known]])
-        cuts = cuts[(cuts > begin) & (cuts < last)]
-        return np.unique(np.concatenate([[begin], cuts, times])), first
-
-    def known_from(self, first: float) -> float:
-        """When the first row's covariates begin to hold: one median gap before it, or at it."""
-        gap = self.study.median_gap
-        return first - gap if self.varies and self.study.holds == "before" and np.isfinite(gap) else first
-
-    def period(self, time):
-        """Calendar period of a time; times before the study belong to the first."""
-        return np.clip(np.searchsorted(self.edges, time, side="right") - 1, 0, self.edges.size - 2)
-
-    def states(self, i: int, points: np.ndarray) -> np.ndarray:
-        """State in force between successive points: covariate row, period, doses (intervals x ...)."""
-        middle = (points[:-1] + points[1:]) / 2
-        rows = slice(self.occasion_offset[i], self.occasion_offset[i + 1])
-        times = self.time[rows]
-        out = np.zeros((middle.size, 2 + len(self.study.interventions)))
-        if self.varies:
-            if self.study.holds == "before":
-                at = np.searchsorted(times, points[1:], side="left")
-            else:
-                at = np.searchsorted(times, points[:-1], side="right") - 1
-            out[:, 0] = rows.start + np.clip(at, 0, times.size - 1)
-            # a representative occasion of the same values, so that equal states are one epoch
-            states = self.state[out[:, 0].astype(int)]
-            _, first, inverse = np.unique(states, return_index=True, return_inverse=True)
-            out[:, 0] = np.where(middle < self.known_from(times[0]), -1, out[first[inverse], 0])
-        else:
-            out[:, 0] = rows.start
-        if self.edges.size:
-            out[:, 1] = self.period(np.maximum(middle, times[0]))
-        else:
-            out[:, 1] = -1
-        for s in range(self.spell_offset[i], self.spell_offset[i + 1]):
-            inside = (middle >= self.spell["start"][s]) & (middle < self.spell["end"][s])
-            out[inside, 2 + self.spell["intervention"][s]] = self.spell["dose"][s]
-        return out
-
-
-def period_boundaries(study, periods: int) -> np.ndarray:
-    """Boundaries of ``periods`` calendar periods of equal length over the study (empty for fewer than two)."""
-    if periods < 2:
-        return np.empty(0)
-    time = study.occasions["time"].to_numpy(float)
-    return np.linspace(time.min(), time.max(), periods + 1)
-
-
-def staggered_roll_outs(study) -> tuple[int, ...]:
-    """Interventions that start at different dates and then run on: programme and calendar time are confounded."""
-    time = study.occasions["time"].to_numpy(float)
-    last = np.full(study.n_clinicians, -np.inf)
-    np.maximum.at(last, study.occasions["clinician"].to_numpy(), time)
-    found = []
-    for k in range(len(study.interventions)):
-        spells = study.spells[study.spells["intervention"] == k]
-        if spells.empty:
-            continue
-        code = spells["clinician"].to_numpy(int)
-        stays = (np.bincount(code, minlength=study.n_clinicians)[code] == 1) & (spells["end"].to_numpy() >= last[code])
-        starts = np.unique(spells["start"].to_numpy()[stays])
-        if stays.mean() >= 0.8 and starts.size > 1 and np.ptp(starts) > study.median_gap:
-            found.append(k)
-    return tuple(found)
-
-
-def mean_exposures(study) -> np.ndarray:
-    """Share of the follow-up that each clinician was exposed, dose-weighted (clinicians x interventions)."""
-    time = study.occasions["time"].to_numpy(float)
-    code = study.occasions["clinician"].to_numpy()
-    first = np.full(study.n_clinicians, np.inf)
-    last = np.full(study.n_clinicians, -np.inf)
-    np.minimum.at(first, code, time)
-    np.maximum.at(last, code, time)
-    share = np.zeros((study.n_clinicians, len(study.interventions)))
-    for spell in study.spells.itertuples():
-        i = spell.clinician
-        if last[i] > first[i]:
-            length = max(min(spell.end, last[i]) - max(spell.start, first[i]), 0.0)
-            share[i, spell.intervention] += spell.dose * length / (last[i] - first[i])
-        elif spell.start <= first[i] < spell.end:
-            share[i, spell.intervention] = spell.dose
-    return share
-
-
-def lay_out(timeline: Timeline, epoch_of: dict, extra: list[np.ndarray] | None = None) -> Layout:
-    """Steps of every clinician, with ``extra[i]`` time points of clinician i beside the surveys."""
-    offset, prelude, gap, epoch, survey, point = [0], [], [], [], [], []
-    points_before = 0
-    for i in range(timeline.study.n_clinicians):
-        wanted = np.asarray(extra[i], float) if extra is not None else np.empty(0)
-        points, first = timeline.points(i, wanted)
-        keys = [(i, *row) for row in timeline.states(i, points)]
-        for key in keys:
-            epoch_of.setdefault(key, len(epoch_of))
-        at_first = int(np.searchsorted(points, first))
-        prelude.append(at_first)
-        steps = [(points[j + 1] - points[j], epoch_of[keys[j]], points[j + 1]) for j in range(at_first)]
-        # a step of no length ends at the first survey; its epoch is what was in force before
-        begin = epoch_of[keys[at_first - 1]] if at_first else timeline.base[i]
-        following = [(0.0, begin, first)]
-        following += [(points[j + 1] - points[j], epoch_of[keys[j]], points[j + 1]) for j in range(at_first, len(keys))]
-        for length, k, _ in steps:
-            gap.append(length)
-            epoch.append(k)
-            survey.append(-1)
-            point.append(-1)
-        times = timeline.time[timeline.occasion_offset[i] : timeline.occasion_offset[i + 1]]
-        for length, k, end in following:
-            o = int(np.searchsorted(times, end))
-            at_occasion = o < times.size and times[o] == end
-            occasion = timeline.occasion_offset[i] + o
-            rows = (
-                range(timeline.survey_offset[occasion], timeline.survey_offset[occasion + 1]) if at_occasion else [-1]
-            )
-            w = int(np.searchsorted(wanted, end))
-            hit = points_before + w if w < wanted.size and wanted[w] == end else -1
-            for n, row in enumerate(rows):
-                gap.append(length if n == 0 else 0.0)
-                epoch.append(k)
-                survey.append(row)
-                point.append(hit if n == 0 else -1)
-        offset.append(len(gap))
-        points_before += wanted.size
-    index = [np.array(values, INDEX) for values in (offset, prelude, epoch, survey, point)]
-    return Layout(index[0], index[1], np.array(gap, float), *index[2:])
-
-
 def build_design(model, study) -> tuple[Design, Timeline, dict]:
     """Arrays of a study under a description (a `CapacityModel`), validated.
 
     Returns the design, and the timeline and epoch numbers from which `lay_out` makes layouts with further times.
+
+    Raises
+    ------
+    UserError
+        If a formula cannot be used with the study's covariates.
     """
     terms = build_terms(study, model.replenishment, model.depletion, model.split_covariates)
     on_alpha, on_beta = model.levers(study.interventions)

@@ -47,8 +47,8 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         ``rest`` (the likelihood's other parameters), with NumPy ``arguments`` (the ten parameters of
         `likelihood.filter.log_likelihood`, in its order), ``theta_alpha``, ``theta_beta``, ``theta_omega``
         (interventions), ``gamma_alpha``, ``gamma_beta`` (terms), ``trait_sd``, ``omega``, ``error_sd`` (0-100),
-        ``capacity_unit``, ``beta_unit`` (units), ``capacity_median``, ``beta``, ``omega_clinician`` (clinicians, in
-        the base epoch), ``correlation``.
+        ``capacity_unit``, ``beta_unit`` (units), ``beta``, ``omega_clinician`` (clinicians, in the base epoch),
+        ``correlation``.
     """
     out = SimpleNamespace()
     unit = design.unit_code
@@ -107,7 +107,7 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         out.shift = math.zeros((design.n_epochs, 3))
 
     base = math.exp(out.clinician + out.shift[design.epoch_base])
-    out.capacity_median, out.beta, out.omega_clinician = base[:, 0], base[:, 1], base[:, 2]
+    out.beta, out.omega_clinician = base[:, 1], base[:, 2]
     ones = np.ones(design.n_clinicians)
     if model.start == "displaced":
         start_shift, start_var = p["start_shift"] * ones, out.omega_clinician**2 * p["start_sd_ratio"] ** 2

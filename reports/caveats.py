@@ -62,7 +62,7 @@ def limits(material) -> list[str]:
 
 def half_life(material) -> str:
     # draws that have not converged have the wrong width
-    if not material.converged:
+    if material.fit.warnings:
         return ""
     table = learnt(material)
     row = table[table["quantity"] == "half_life"] if len(table) else table

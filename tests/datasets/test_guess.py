@@ -43,6 +43,9 @@ def test_dates_tell_the_unit_of_time(save, panel):
     frame = panel.drop(columns="week").assign(date=pd.Timestamp("2024-01-01") + days)
     guess = guess_analysis(save(frame))
     assert guess["time"]["value"] == "date" and guess["time_unit"]["value"] == "week"
+    frame["date"] = frame["date"].dt.strftime("%d.%m.%Y")  # not read, but recognised, with what to do
+    guess = guess_analysis(save(frame))
+    assert guess["time"]["value"] == "date" and "YYYY-MM-DD" in guess["time"]["reason"]
     guess = guess_analysis(save(panel.rename(columns={"week": "visit"})))
     assert guess["time"]["value"] == "visit" and guess["time_unit"]["value"] == "TODO"
 

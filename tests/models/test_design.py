@@ -4,7 +4,9 @@ import pytest
 
 from equipoise import CapacityModel, datasets, simulate
 from equipoise.datasets import Score, Study
-from equipoise.models.design import build_design, lay_out, staggered_roll_outs
+from equipoise.models.design import build_design
+from equipoise.models.exposure import staggered_roll_outs
+from equipoise.models.timeline import lay_out
 
 PLAIN = CapacityModel(selection=False, randomised=True, periods=0)
 

@@ -33,13 +33,13 @@ def test_scores_have_the_moments_of_the_model():
 def test_rounded_answers_have_the_same_moments():
     """Rounding makes its own error of step^2/12, so it is not added as noise as well."""
     n = 20_000
-    joy = Score(range=(-20, 30), better="higher", step=4)  # a step of 8 on the 0-100 scale, far from the ends
+    joy = Score(range=(-20, 30), better="higher", step=5)  # a step of 10 on the 0-100 scale, far from the ends
     study = datasets.design_study(clinicians=n, surveys=2, scores={"joy": joy})
     truth = STATIONARY | {"total_sd": 8.0}
     new = simulate(CapacityModel(), study, truth, seed=2)
     scores = new.study.surveys["capacity"].to_numpy().reshape(n, 2)
     assert new.clipped < 1e-4
-    np.testing.assert_allclose(scores.var(axis=0), 8**2 + 8**2 / 12, rtol=0.05)
+    np.testing.assert_allclose(scores.var(axis=0), 8**2 + 10**2 / 12, rtol=0.05)
 
 
 def test_clinicians_units_and_effects_are_the_truth_behind_the_paths():

@@ -28,7 +28,7 @@ commit. Published analysis: Vetter, Kurth, Konigorski, medRxiv 10.1101/2025.04.0
 
 ## Effect on stress (points of 0-10; lower is better)
 
-| | Published: exercise weeks | Here: exercise days less other days, over the days answered | Here: change of the steady state |
+| | Published: exercise weeks | Here: days in exercise weeks less other days, over the days answered | Here: change of the steady state |
 |---|---|---|---|
 {rows}
 
@@ -38,16 +38,17 @@ Published: estimate (standard error; 95 % interval). Here: posterior mean (stand
 ## Why the columns differ
 
 - **What is estimated.** The published number is the mean difference between exercise weeks and other weeks. The second
-  column is the same comparison made with the model: the expected path under each person's own exercise days less the
-  path without, averaged over exercise days, less its average over the other days. The third is where stress would
-  settle if the exercise went on. It is a little larger, because the first days of a period are still on their way:
+  column is the same comparison made with the model: the expected path under each person's own exercise weeks less the
+  path without, averaged over the days answered in them, less its average over the other days answered. The third is
+  where stress would settle if the exercise went on. It is a little larger, because the first days of a period are still on their way:
   the half-life of a disturbance is {half_life} days (89 % interval {half_low} to {half_high}).
 - **Autocorrelation.** The published AR(1) term runs over the rows of the file, across persons. Here it runs in time and
   within a person, so that days that were not answered count as the gaps they are.
 - **Layers of spread.** Persons differ in level (SD {trait} points), days within a person ({process}), and a single answer
   is rounded to whole points ({error} in all). Persons also differ in how much they vary, and steadier persons weigh more.
-- **Who exercised how much.** The exercise was self-chosen and days were missed; a person's mean exposure enters the
-  level, so that the effect comes from changes within persons.
+- **Who chose what.** The order of the weeks was randomised, the exercise was the person's own choice; a person's mean
+  exposure to each enters the level, so that the effect comes from changes within persons. As in the published analysis a
+  day counts as exposed when it lies in an exercise week, whether the exercise was done that day or not.
 - **Reading of the rows.** `holds = "before"`: the evening's answer looks back on that day and its exercise. With the
   other reading ("after") effects move; the choice is the analyst's and is stated in the analysis file.
 - **Prior.** The change of log C* has prior Normal(0, 0.15), which is about 0.9 points: it shrinks these effects slightly.

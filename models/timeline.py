@@ -1,0 +1,157 @@
+"""Each clinician's time cut into epochs and steps: at surveys, changes of exposure and covariates, and period bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .terms import Terms
+
+# PyMC holds integer data as int32; one type for all means one compilation of each kernel
+INDEX = np.int32
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Steps of every clinician; arrays as in `likelihood.filter.log_likelihood`.
+
+    ``step_point`` numbers the requested extra time points (-1: the step ends at none).
+    """
+
+    step_offset: np.ndarray
+    step_prelude: np.ndarray
+    step_gap: np.ndarray
+    step_epoch: np.ndarray
+    step_survey: np.ndarray
+    step_point: np.ndarray
+
+
+class Timeline:
+    """Epochs and steps of each clinician, from occasions, spells and period boundaries."""
+
+    def __init__(self, study, terms: Terms, period_edges: np.ndarray):
+        self.study = study
+        self.terms = terms
+        self.edges = period_edges
+        occasions = study.occasions
+        self.time = occasions["time"].to_numpy(float)
+        count = study.n_clinicians
+        self.occasion_offset = np.concatenate([[0], np.cumsum(np.bincount(occasions["clinician"], minlength=count))])
+        spells = study.spells.sort_values("clinician", kind="stable")
+        self.spell_offset = np.concatenate(
+            [[0], np.cumsum(np.bincount(spells["clinician"].astype(int), minlength=count))]
+        )
+        self.spell = {c: spells[c].to_numpy(float) for c in ("start", "end", "dose")}
+        self.spell["intervention"] = spells["intervention"].to_numpy(int)
+        surveys = study.surveys
+        self.survey_offset = np.concatenate(
+            [[0], np.cumsum(np.bincount(surveys["occasion"], minlength=len(occasions)))]
+        )
+        # the same covariate values are the same state
+        _, state = np.unique(terms.occasion, axis=0, return_inverse=True)
+        self.state = state.reshape(-1)
+        self.varies = bool(terms.names) and not np.allclose(
+            terms.occasion, terms.clinician[occasions["clinician"].to_numpy()], atol=1e-12
+        )
+
+    def points(self, i: int, extra=()) -> tuple[np.ndarray, float]:
+        """Break points of clinician i (sorted, unique), and the time of the first survey."""
+        times = self.time[self.occasion_offset[i] : self.occasion_offset[i + 1]]
+        first, last = times[0], times[-1]
+        mine = slice(self.spell_offset[i], self.spell_offset[i + 1])
+        starts, ends = self.spell["start"][mine], self.spell["end"][mine]
+        begin = min(first, starts.min(initial=first))
+        # before the interval that the first row describes covariates are at the person's mean
+        known = self.known_from(first)
+        begin = min(begin, known)
+        cuts = np.concatenate([starts, ends, self.edges[1:-1], np.asarray(extra, float), [known]])
+        cuts = cuts[(cuts > begin) & (cuts < last)]
+        return np.unique(np.concatenate([[begin], cuts, times])), first
+
+    def known_from(self, first: float) -> float:
+        """When the first row's covariates begin to hold: one median gap before it, or at it."""
+        gap = self.study.median_gap
+        return first - gap if self.varies and self.study.holds == "before" and np.isfinite(gap) else first
+
+    def period(self, time):
+        """Calendar period of a time; times before the study belong to the first."""
+        return np.clip(np.searchsorted(self.edges, time, side="right") - 1, 0, self.edges.size - 2)
+
+    def states(self, i: int, points: np.ndarray) -> np.ndarray:
+        """State in force between successive points: covariate row, period, doses (intervals x ...)."""
+        middle = (points[:-1] + points[1:]) / 2
+        rows = slice(self.occasion_offset[i], self.occasion_offset[i + 1])
+        times = self.time[rows]
+        out = np.zeros((middle.size, 2 + len(self.study.interventions)))
+        if self.varies:
+            if self.study.holds == "before":
+                at = np.searchsorted(times, points[1:], side="left")
+            else:
+                at = np.searchsorted(times, points[:-1], side="right") - 1
+            out[:, 0] = rows.start + np.clip(at, 0, times.size - 1)
+            # a representative occasion of the same values, so that equal states are one epoch
+            states = self.state[out[:, 0].astype(int)]
+            _, first, inverse = np.unique(states, return_index=True, return_inverse=True)
+            out[:, 0] = np.where(middle < self.known_from(times[0]), -1, out[first[inverse], 0])
+        else:
+            out[:, 0] = rows.start
+        if self.edges.size:
+            out[:, 1] = self.period(np.maximum(middle, times[0]))
+        else:
+            out[:, 1] = -1
+        for s in range(self.spell_offset[i], self.spell_offset[i + 1]):
+            inside = (middle >= self.spell["start"][s]) & (middle < self.spell["end"][s])
+            out[inside, 2 + self.spell["intervention"][s]] = self.spell["dose"][s]
+        return out
+
+
+def period_boundaries(study, periods: int) -> np.ndarray:
+    """Boundaries of ``periods`` calendar periods of equal length over the study (empty for fewer than two)."""
+    if periods < 2:
+        return np.empty(0)
+    time = study.occasions["time"].to_numpy(float)
+    return np.linspace(time.min(), time.max(), periods + 1)
+
+
+def lay_out(timeline: Timeline, epoch_of: dict, extra: list[np.ndarray] | None = None) -> Layout:
+    """Steps of every clinician, with ``extra[i]`` time points of clinician i beside the surveys."""
+    offset, prelude, gap, epoch, survey, point = [0], [], [], [], [], []
+    points_before = 0
+    for i in range(timeline.study.n_clinicians):
+        wanted = np.asarray(extra[i], float) if extra is not None else np.empty(0)
+        points, first = timeline.points(i, wanted)
+        keys = [(i, *row) for row in timeline.states(i, points)]
+        for key in keys:
+            epoch_of.setdefault(key, len(epoch_of))
+        at_first = int(np.searchsorted(points, first))
+        prelude.append(at_first)
+        steps = [(points[j + 1] - points[j], epoch_of[keys[j]], points[j + 1]) for j in range(at_first)]
+        # a step of no length ends at the first survey; its epoch is what was in force before
+        begin = epoch_of[keys[at_first - 1]] if at_first else timeline.base[i]
+        following = [(0.0, begin, first)]
+        following += [(points[j + 1] - points[j], epoch_of[keys[j]], points[j + 1]) for j in range(at_first, len(keys))]
+        for length, k, _ in steps:
+            gap.append(length)
+            epoch.append(k)
+            survey.append(-1)
+            point.append(-1)
+        times = timeline.time[timeline.occasion_offset[i] : timeline.occasion_offset[i + 1]]
+        for length, k, end in following:
+            o = int(np.searchsorted(times, end))
+            at_occasion = o < times.size and times[o] == end
+            occasion = timeline.occasion_offset[i] + o
+            rows = (
+                range(timeline.survey_offset[occasion], timeline.survey_offset[occasion + 1]) if at_occasion else [-1]
+            )
+            w = int(np.searchsorted(wanted, end))
+            hit = points_before + w if w < wanted.size and wanted[w] == end else -1
+            for n, row in enumerate(rows):
+                gap.append(length if n == 0 else 0.0)
+                epoch.append(k)
+                survey.append(row)
+                point.append(hit if n == 0 else -1)
+        offset.append(len(gap))
+        points_before += wanted.size
+    index = [np.array(values, INDEX) for values in (offset, prelude, epoch, survey, point)]
+    return Layout(index[0], index[1], np.array(gap, float), *index[2:])
