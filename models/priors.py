@@ -196,7 +196,7 @@ MEANINGS = {
     "covariate_level": "change of log C* by one standard deviation of a covariate",
     "covariate_speed": "common change of log alpha and log beta by one standard deviation of a covariate",
     "selection": "difference of log C* between clinicians always and never exposed (selection)",
-    "period_effect": "deviation of log C* in a calendar period from the study's average",
+    "period_effect": "deviation of log C* in a calendar period from the average over periods (centred as it enters)",
     "intercept": "intercept of a further score (0-100)",
     "loading": "loading of a further score on capacity",
     "error_sd": "error standard deviation of a further score, beyond rounding (0-100)",
