@@ -55,7 +55,7 @@ clean:
 	    done; \
 	    echo "Install one, or name it: make $(or $(MAKECMDGOALS),demo) PYTHON=/path/to/python3.13" >&2; exit 1; \
 	fi; \
-	rm -rf .venv; \
+	rm -rf .venv; echo "Making .venv (once; a minute or two) ..."; \
 	if command -v uv >/dev/null && uv venv --quiet --python "$$python" .venv \
 	    && uv pip install --python .venv/bin/python --require-hashes -r requirements.lock; then :; \
 	else \
@@ -63,6 +63,6 @@ clean:
 	    if "$$python" -m venv .venv >/dev/null 2>&1; then set -- .venv/bin/python -m pip; \
 	    else rm -rf .venv; "$$python" -m venv --without-pip .venv; set -- "$$python" -m pip --python .venv/bin/python; \
 	    fi; \
-	    "$$@" install --disable-pip-version-check --require-hashes -r requirements.lock; \
+	    "$$@" install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; \
 	fi
 	@touch $@

@@ -17,8 +17,9 @@ def load_example() -> Study:
     Returns
     -------
     Study
-        12 units, about 180 clinicians; sleep and workload as covariates; one programme that raises replenishment, one
-        that lowers depletion, as spells of the units. Simulated, so its `example_truth` is known.
+        12 units, 183 clinicians; sleep and workload as covariates; one programme that mainly raises replenishment
+        (mindfulness), one that mainly lowers depletion (debriefing), as spells of the units. Simulated, so its
+        `example_truth` is known.
     """
     with _file("survey.csv") as survey, _file("spells.csv") as spells:
         return Study.from_file(

@@ -124,6 +124,13 @@ class Analysis:
         if levers:
             common = self.spec.model.interventions
             stated["interventions"] = {name: levers.get(name, common) for name in study.interventions}
+        shaped = {
+            name: {key: value for key, value in (("shape", table.shape), ("fixed", table.fixed)) if value}
+            for name, table in self.spec.interventions.items()
+            if table.shape is not None or table.fixed
+        }
+        if shaped:
+            stated["exposures"] = shaped
         try:
             model = CapacityModel(**stated)
             model.equations(study)  # meets every formula and prior with the study's own columns

@@ -54,6 +54,11 @@ def _one(study, name: str, k: int, share: np.ndarray, staggered: bool, found) ->
             f"{name}: {outside.sum()} of {len(spells)} spells lie wholly before the first or after the last survey of the"
             " whole study; if that is a surprise, look at their dates."
         )
+    if clinicians and study.exposure_source[name] == "column":
+        found.tells.append(
+            f"{name} comes from a column, so its dates are those of the surveys around each change"
+            f" (holds = \"{study.holds}\"); if the true dates are known, a table of spells is better."
+        )
     if not clinicians:
         found.cautions.append(f"{name}: nobody was exposed during the follow-up; its effect is what the prior says.")
         return

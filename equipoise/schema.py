@@ -33,11 +33,13 @@ class ScoreTable(Table):
 
 
 class InterventionTable(Table):
-    """One intervention: a column of 0/1 or doses, or a file of spells."""
+    """One intervention: a column of 0/1 or doses, or a file of spells; its lever, and the shape of its exposure."""
 
     column: Name | None = None
     spells: Name | None = None
     lever: Lever | None = None
+    shape: Name | Names | None = None
+    fixed: dict[Name, float] = {}
 
 
 class StudyTable(Table):
@@ -169,7 +171,7 @@ def _contradictions(spec: AnalysisTable) -> list[str]:
             )
         for name, table in spec.interventions.items():
             if table.column is not None or table.spells is not None:
-                lines.append(f'[interventions.{name}]: only `lever` can be set; "{study.dataset}" brings the rest.')
+                lines.append(f'[interventions.{name}]: only `lever`, `shape` and `fixed` can be set; "{study.dataset}" brings the rest.')
     if study.carry_limit is not None and study.missing_covariates != "carry":
         lines.append('[study] carry_limit: has a meaning only with missing_covariates = "carry".')
     return lines

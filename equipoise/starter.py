@@ -27,8 +27,8 @@ depletion = "workload"                 # covariates of log beta
 interventions = "both"                 # let the data tell which lever each programme moves
 
 [sampling]
-draws = 800
-tune = 400
+draws = 1000
+tune = 500
 chains = 4
 seed = 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from ..models.exposure import doses_before
 from ..models.likelihood import smoother
 from .derive import Draws
 
@@ -35,9 +36,8 @@ def exposed_difference(fit, most: int = 1000) -> xr.Dataset:
     offset, prelude, gap, epoch, survey, base, *_, anchor = draws.data()
     ends = np.flatnonzero((survey >= 0) & ~np.isnan(design.survey_score[survey]))
     owner = np.repeat(np.arange(design.n_clinicians), np.diff(offset))[ends]
-    first_dose = len(design.terms.names)
-    # the state of the interval that ends at the survey; surveys at one time share it through their first step
-    dose = design.epoch_columns[epoch[ends], first_dose : first_dose + len(design.interventions)]
+    # the spells in force in the interval that ends at the survey
+    running = doses_before(study, study.surveys["occasion"].to_numpy()[survey[ends]])
     exposed = fit.tree["constant_data"]["exposed"].to_numpy().astype(bool)
     deviations = fit.tree["posterior"]["level_deviation"].transpose("chain", "draw", "clinician").to_numpy()
     chosen = draws.thinned(most)
@@ -45,15 +45,14 @@ def exposed_difference(fit, most: int = 1000) -> xr.Dataset:
     for c, n, lever in draws.some(chosen):
         level, rate, *_ = lever.arguments
         shift, deviation = lever.rest[2], deviations[c, chosen[n]]
-        effects = np.column_stack([lever.theta_alpha - lever.theta_beta, lever.theta_beta])
         arrays = (offset, prelude, gap, epoch, base, anchor)
         actual = smoother.expected_path(*arrays, level, rate, shift, deviation)[ends]
         for k in range(len(design.interventions)):
-            without = np.exp(-design.epoch_columns[:, [first_dose + k]] * effects[k])
+            without = np.exp(-lever.moved[k])
             path = smoother.expected_path(*arrays, level * without[:, 0], rate * without[:, 1], shift, deviation)
             response = actual - path[ends]
             mine = exposed[owner, k]
-            on, off = mine & (dose[:, k] > 0), mine & (dose[:, k] == 0)
+            on, off = mine & (running[:, k] > 0), mine & (running[:, k] == 0)
             difference[c, n, k] = response[on].mean() - response[off].mean() if on.any() and off.any() else np.nan
     score = next(iter(study.scores.values()))
     dims = ("chain", "draw", "intervention")

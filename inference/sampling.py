@@ -30,9 +30,12 @@ class Sampling:
 def compile_model(pymc_model):
     """Compile once; the result can be sampled again with another acceptance target."""
     import nutpie
+    import pytensor
 
     # PyTensor tells of caches it cannot use on some file systems; nothing the user can act on
-    with warnings.catch_warnings():
+    # Without fastmath the order of sums is the program's: with it, code that is compiled now and code that comes from
+    # the cache differ in their last bits, and so a machine's first run and its second would differ in their draws.
+    with warnings.catch_warnings(), pytensor.config.change_flags(numba__fastmath=False):
         warnings.filterwarnings("ignore", category=UserWarning, module="pytensor")
         return nutpie.compile_pymc_model(pymc_model)
 

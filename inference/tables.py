@@ -8,6 +8,7 @@ import xarray as xr
 
 from ..datasets.errors import UserError
 from ..models.levers import LN2
+from ..models.shapes import shape_parameters
 from .convergence import SAMPLE, measures
 
 LEVER_MEANING = {
@@ -39,7 +40,7 @@ def summarise(fit, values: xr.DataArray, prob: float, like: str | None = None) -
     tail = (1 - prob) / 2
     low, median, high = np.quantile(flat, (tail, 0.5, 1 - tail), axis=(0, 1))
     frame = pd.DataFrame(
-        {"mean": flat.mean((0, 1)), "median": median, "sd": flat.std((0, 1), ddof=1), "low": low, "high": high}
+        {"median": median, "low": low, "high": high, "mean": flat.mean((0, 1)), "sd": flat.std((0, 1), ddof=1)}
     )
     names = ["rhat", "ess_bulk", "mcse_mean"]
     if like is None:
@@ -96,7 +97,7 @@ def clinicians(fit, prob: float) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row for each clinician and quantity: clinician, unit, quantity, mean, median, sd, low, high, rhat,
+        One row for each clinician and quantity: clinician, unit, quantity, median, low, high, mean, sd, rhat,
         ess_bulk, mcse_mean, p_above_population (probability of lying above the population's median clinician), interval.
     """
     posterior = fit.tree["posterior"].to_dataset()
@@ -145,7 +146,7 @@ def interventions(fit, prob: float) -> pd.DataFrame:
     """
     if "intervention" not in fit.tree["posterior"].sizes:
         return pd.DataFrame(
-            columns=["intervention", "effect", "mean", "median", "sd", "low", "high", "p_positive", "interval"]
+            columns=["intervention", "effect", "median", "low", "high", "mean", "sd", "p_positive", "interval"]
         )
     posterior, contrasts = fit.tree["posterior"].to_dataset(), fit.tree["contrasts"].to_dataset()
     effects = {
@@ -205,6 +206,7 @@ def population(fit, prob: float) -> pd.DataFrame:
     for name, dim, text in (
         ("gamma_alpha", "term", "change of log alpha by a unit of the scaled covariate"),
         ("gamma_beta", "term", "change of log beta by a unit of the scaled covariate"),
+        *((name, f"intervention_{name}", f"{text}") for name, text in shape_parameters().items()),
         ("selection", "intervention_selected", "log C* of always against never exposed clinicians (selection)"),
         ("period_effect", "period", "deviation of log C* in a calendar period"),
         ("intercept", "indicator_further", "intercept of a further score (0-100)"),

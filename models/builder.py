@@ -15,6 +15,7 @@ from .parameters import coordinates, parameter_table
 
 # arrays that grow with the study travel as data: as constants they would be compiled into the machine code
 _EPOCH_DATA = ("epoch_clinician", "epoch_columns")
+_CELL_DATA = ("row", "low", "high", "start", "end", "dose")
 
 
 def build_model(model, study) -> pm.Model:
@@ -43,7 +44,11 @@ def build_model(model, study) -> pm.Model:
         data["survey_score"] = np.where(missing, 0.0, data["survey_score"])
         data = {name: pm.Data(name, value) for name, value in data.items()}
         epochs = {name: pm.Data(name, getattr(design, name)) for name in _EPOCH_DATA}
-        shared = replace(design, **epochs)
+        cells = tuple(
+            replace(c, **{part: pm.Data(f"exposure_{part}_{c.intervention}", getattr(c, part)) for part in _CELL_DATA})
+            for c in design.cells
+        )
+        shared = replace(design, **epochs, cells=cells)
         derived = levers(values, shared, model, pt)
         outputs = capacity_log_likelihood(
             *data.values(), epochs["epoch_clinician"], derived.clinician, derived.shift, *derived.rest

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..datasets.errors import UserError, nearest
+from .course import Course
 from .priors import Prior, check_priors
 
 LEVERS = ("both", "replenishment", "depletion")
@@ -32,6 +33,10 @@ class CapacityModel:
         centred and scaled; interventions enter by themselves and do not belong here.
     interventions : {"both", "replenishment", "depletion"} or mapping
         The levers on which interventions act; a mapping sets it by intervention, the rest act on both.
+    exposures : mapping
+        How spells of an intervention turn into exposure over time, by intervention: a name in `SHAPES` (``"step"``,
+        ``"ramp"``, ``"fade"``, ...), a list of them, or ``{"shape": "ramp", "fixed": {"onset": 2.0}}``. Parameters
+        that are not fixed are estimated. Default: "pulse", exposure while the spell runs.
     start : {"displaced", "stationary", "free"}
         Capacity at the first survey: near the clinician's own level with a common displacement; in the stationary
         distribution; or free of the level.
@@ -67,6 +72,7 @@ class CapacityModel:
     replenishment: str = ""
     depletion: str = ""
     interventions: str | Mapping[str, str] = "both"
+    exposures: Mapping[str, Course] = field(default_factory=dict)
     start: str = "displaced"
     spread: str = "free"
     level: str = "integrated"
@@ -85,6 +91,10 @@ class CapacityModel:
             object.__setattr__(self, "interventions", dict(self.interventions))
         else:
             _one_of("interventions", self.interventions, LEVERS)
+        if not isinstance(self.exposures, Mapping):
+            raise UserError(f"exposures must map interventions to shapes, such as {{'course': 'ramp'}}; got {self.exposures!r}.")
+        courses = {name: Course.of(given, f"exposures[{name!r}]") for name, given in self.exposures.items()}
+        object.__setattr__(self, "exposures", {name: c for name, c in courses.items() if c != Course()})
         for name in ("replenishment", "depletion"):
             if not isinstance(getattr(self, name), str):
                 raise UserError(
@@ -111,7 +121,10 @@ class CapacityModel:
                 "periods", "split_covariates",
             )
         }  # fmt: skip
-        return plain | {"priors": {name: prior.to_dict() for name, prior in sorted(self.priors.items())}}
+        return plain | {
+            "exposures": {name: course.to_dict() for name, course in sorted(self.exposures.items())},
+            "priors": {name: prior.to_dict() for name, prior in sorted(self.priors.items())},
+        }
 
     @classmethod
     def from_dict(cls, given: Mapping) -> CapacityModel:
@@ -129,12 +142,7 @@ class CapacityModel:
         """Whether each intervention acts on alpha, and on beta (bool arrays)."""
         chosen = self.interventions
         if isinstance(chosen, Mapping):
-            for name in chosen:
-                if name not in interventions:
-                    known = ", ".join(interventions) or "none"
-                    raise UserError(
-                        f"the study has no intervention {name!r}.{nearest(name, interventions)} It has: {known}."
-                    )
+            _known(chosen, interventions)
             lever = [chosen.get(name, "both") for name in interventions]
         else:
             lever = [chosen] * len(interventions)
@@ -142,6 +150,11 @@ class CapacityModel:
             np.array([v in ("both", "replenishment") for v in lever], bool),
             np.array([v in ("both", "depletion") for v in lever], bool),
         )
+
+    def courses(self, interventions) -> tuple[Course, ...]:
+        """The course of exposure to each intervention."""
+        _known(self.exposures, interventions)
+        return tuple(self.exposures.get(name, Course()) for name in interventions)
 
     def resolve_periods(self, study, staggered) -> int:
         """Number of calendar periods: as stated, or what a staggered roll-out asks for."""
@@ -191,6 +204,13 @@ class CapacityModel:
         from .equations import write_equations
 
         return write_equations(self, study)
+
+
+def _known(names, interventions) -> None:
+    for name in names:
+        if name not in interventions:
+            known = ", ".join(interventions) or "none"
+            raise UserError(f"the study has no intervention {name!r}.{nearest(name, interventions)} It has: {known}.")
 
 
 def _one_of(name, value, allowed):

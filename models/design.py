@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from .course import Course
 from .exposure import mean_exposures, staggered_roll_outs
 from .terms import Terms, build_terms
-from .timeline import INDEX, Layout, Timeline, lay_out, period_boundaries
+from .timeline import INDEX, Cells, Layout, Timeline, lay_out, period_boundaries
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Design:
     epoch_start : int array (clinicians)
         Like the base epoch, but in the calendar period of the first survey: the level that the start is set by.
     epoch_columns : float array (epochs x (terms, interventions, periods))
-        Values of the terms, doses, and 1 in the column of the calendar period; the base epochs have no period.
+        Values of the terms, doses (0 where exposure has a shape: `cells`), and 1 in the column of the calendar period;
+        the base epochs have no period.
     mean_exposure : float array (clinicians x selected interventions), centred
     selected : tuple of int, interventions whose mean exposure enters the level
     period_edges : float array, boundaries of the calendar periods (empty: no period effect)
@@ -36,6 +38,9 @@ class Design:
         The levers on which each intervention acts.
     error_floor : float array (indicators)
         Variance of rounding to the score's step (0-100 scale, squared); 0 without a step.
+    courses : tuple of Course (interventions)
+    cells : tuple of Cells
+        One for each intervention whose exposure has a shape.
     """
 
     layout: Layout
@@ -59,6 +64,8 @@ class Design:
     on_alpha: np.ndarray
     on_beta: np.ndarray
     error_floor: np.ndarray
+    courses: tuple[Course, ...]
+    cells: tuple[Cells, ...]
 
     @property
     def n_clinicians(self) -> int:
@@ -71,6 +78,14 @@ class Design:
     @property
     def n_periods(self) -> int:
         return max(self.period_edges.size - 1, 0)
+
+    def estimated_shapes(self) -> dict[str, list[str]]:
+        """Shape parameters that are sampled, each with the interventions that have it."""
+        found: dict[str, list[str]] = {}
+        for label, course in zip(self.interventions, self.courses, strict=True):
+            for name in course.estimated:
+                found.setdefault(name, []).append(label)
+        return found
 
     def data(self, layout: Layout | None = None, start_anchor: float = 1.0) -> tuple[np.ndarray, ...]:
         """Data arguments of the likelihood, in its order."""
@@ -96,7 +111,8 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
     on_alpha, on_beta = model.levers(study.interventions)
     staggered = staggered_roll_outs(study)
     edges = period_boundaries(study, model.resolve_periods(study, staggered))
-    timeline = Timeline(study, terms, edges)
+    courses = model.courses(study.interventions)
+    timeline = Timeline(study, terms, edges, courses)
     count, n_interventions = study.n_clinicians, len(study.interventions)
 
     epoch_of: dict = {("base", i): i for i in range(count)}
@@ -109,6 +125,7 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
     values = np.zeros((n_epochs, len(terms.names)))
     dose = np.zeros((n_epochs, n_interventions))
     period = np.zeros((n_epochs, max(edges.size - 1, 0)))
+    cell = {j: np.full(n_epochs, -1) for j in timeline.cells}
     for key, k in epoch_of.items():
         if key[0] in ("base", "start"):
             owner[k] = key[1]
@@ -118,7 +135,9 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
         else:
             owner[k] = key[0]
             values[k] = terms.clinician[key[0]] if key[1] < 0 else terms.occasion[int(key[1])]
-            dose[k] = key[3:]
+            dose[k] = np.maximum(key[3:], 0.0)
+            for j in timeline.cells:
+                cell[j][k] = -key[3 + j] - 1 if key[3 + j] < 0 else -1
             if edges.size:
                 period[k, int(key[2])] = 1.0
 
@@ -150,6 +169,8 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
         on_alpha=on_alpha,
         on_beta=on_beta,
         error_floor=np.array(floor),
+        courses=courses,
+        cells=tuple(timeline.exposure_cells(j, rows) for j, rows in cell.items()),
     )
     for field in fields(layout):
         getattr(layout, field.name).setflags(write=False)

@@ -90,6 +90,12 @@ def write_equations(model, study=None) -> str:
         lines.append(
             "  speed_up = (theta_alpha + theta_beta)/2; covariates likewise (covariate_level, covariate_speed)"
         )
+    named_courses = zip(interventions, design.courses, strict=True) if table is not None else model.exposures.items()
+    shaped = [(label, course) for label, course in named_courses if not course.is_plain]
+    if shaped:
+        lines.append("Exposure d(t) that comes of a spell from a to b (otherwise its dose while it runs)")
+        lines += [f"  d[{label}]: {course.sentence()}" for label, course in shaped]
+        lines += [f"    {shape.name}: {shape.formula}" for shape in {s.name: s for _, c in shaped for s in c.chain}.values()]
     lines.append("Priors")
     if table is not None:
         named = [(p.name, p.prior) for p in table if not p.latent]

@@ -43,3 +43,14 @@ def exposed_clinicians(study) -> np.ndarray:
     begun = spells["start"].to_numpy() < study.follow_up[1][code]
     exposed[code[begun], spells["intervention"].to_numpy(int)[begun]] = True
     return exposed
+
+
+def doses_before(study, occasions: np.ndarray) -> np.ndarray:
+    """Dose of the spells in force just before each of these occasions (occasions x interventions)."""
+    time = study.occasions["time"].to_numpy(float)[occasions]
+    owner = study.occasions["clinician"].to_numpy()[occasions]
+    dose = np.zeros((occasions.size, len(study.interventions)))
+    for spell in study.spells.itertuples():
+        mine = (owner == spell.clinician) & (spell.start < time) & (time <= spell.end)
+        dose[mine, spell.intervention] = spell.dose
+    return dose

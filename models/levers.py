@@ -11,6 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from .timeline import combined
+
 LN2 = float(np.log(2.0))
 TRAIT, PROCESS, ERROR = range(3)
 LAYERS = ("trait", "process", "error")
@@ -44,7 +46,8 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
     -------
     namespace
         ``clinician`` (clinicians x 3: log C* at e = 0, log beta, log omega), ``shift`` (epochs x 3, added to it),
-        ``rest`` (the likelihood's other parameters), with NumPy ``arguments`` (the ten parameters of
+        ``rest`` (the likelihood's other parameters), with NumPy ``moved`` (for each intervention what it adds to
+        ``shift``) and ``arguments`` (the ten parameters of
         `likelihood.filter.log_likelihood`, in its order), ``theta_alpha``, ``theta_beta``, ``theta_omega``
         (interventions), ``gamma_alpha``, ``gamma_beta`` (terms), ``trait_sd``, ``omega``, ``error_sd`` (0-100),
         ``capacity_unit``, ``beta_unit`` (units), ``beta``, ``omega_clinician`` (clinicians, in the base epoch),
@@ -102,7 +105,18 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
             columns[2] = -0.5 * columns[1]
         elif model.spread == "shared_omega":
             columns[2] = 0.0 * columns[1]
-        out.shift = design.epoch_columns @ math.stack(columns, axis=1)
+        effects = math.stack(columns, axis=1)
+        out.shift = design.epoch_columns @ effects
+        out.moved = _moved_by_doses(design, effects) if math is np else None
+        for cells in design.cells:
+            effect = effects[len(terms.names) + cells.intervention]
+            # what acts on the level late in a cell tells more at its end; decay goes by the plain average of the rate
+            level = exposure(p, design, cells, LN2 / p["half_life"], math)
+            plain = exposure(p, design, cells, 0.0, math)
+            moved = math.stack([level * effect[0], plain * effect[1], plain * effect[2]], axis=1)
+            out.shift = out.shift + moved
+            if math is np:
+                out.moved[cells.intervention] = moved
     else:
         out.shift = math.zeros((design.n_epochs, 3))
 
@@ -146,6 +160,23 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         logs = out.clinician[design.epoch_clinician] + out.shift
         out.arguments = (np.exp(logs[:, 0]), np.exp(logs[:, 1]), np.exp(2 * logs[:, 2]), *out.rest)
     return out
+
+
+def _moved_by_doses(design, effects) -> list[np.ndarray]:
+    """What each intervention without a shape adds to the logs of each epoch (epochs x 3)."""
+    first = len(design.terms.names)
+    return [
+        design.epoch_columns[:, first + k, None] * effects[first + k] for k in range(len(design.interventions))
+    ]
+
+
+def exposure(p, design, cells, rate, math):
+    """Average exposure of each epoch to an intervention whose exposure has a shape; weights as in `Course.mean`."""
+    course, label = design.courses[cells.intervention], design.interventions[cells.intervention]
+    place = design.estimated_shapes()
+    given = {name: p[name][place[name].index(label)] for name in course.estimated}
+    by_spell = course.mean(cells.low, cells.high, cells.start, cells.end, cells.dose, rate, given, math)
+    return math.concatenate([combined(by_spell, math), np.zeros(1)])[cells.row]
 
 
 def _effects(p, change_name, speed_name, where):

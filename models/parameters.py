@@ -49,6 +49,7 @@ def coordinates(study, design) -> dict[str, list]:
         "term": list(design.terms.names),
         "term_two_levers": [n for n, b in zip(design.terms.names, terms_both, strict=True) if b],
         "period": list(range(1, design.n_periods + 1)),
+        **{f"intervention_{name}": who for name, who in design.estimated_shapes().items()},
         "indicator": list(design.indicators),
         "indicator_further": list(design.indicators[1:]),
     }
@@ -92,6 +93,8 @@ def parameter_table(model, study, design) -> list[Parameter]:
     add("speed_up", "intervention_two_levers")
     if model.spread == "free":
         add("spread_change", "intervention")
+    for name in design.estimated_shapes():
+        add(name, f"intervention_{name}")
     add("selection", "intervention_selected")
     add("covariate_level", "term")
     add("covariate_speed", "term_two_levers")

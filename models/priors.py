@@ -10,6 +10,7 @@ from numbers import Real
 import numpy as np
 
 from ..datasets.errors import UserError, nearest
+from .shapes import SHAPES, shape_parameters
 
 # family -> (its arguments, the parameters it can describe)
 FAMILIES = {
@@ -202,6 +203,9 @@ MEANINGS = {
     "error_sd": "error standard deviation of a further score, beyond rounding (0-100)",
 }
 
+# ... and those of exposure shapes
+MEANINGS |= shape_parameters()
+
 DEFAULTS = {
     "level": Prior.of("lognormal", median=50, factor=1.65),
     "total_sd": Prior.of("lognormal", median=18, factor=1.65),
@@ -227,6 +231,7 @@ DEFAULTS = {
     "loading": Prior.of("lognormal", median=1, factor=1.35),
     "error_sd": Prior.of("lognormal", median=10, factor=2),
 }
+DEFAULTS |= {name: Prior.from_dict(given) for shape in SHAPES.values() for name, given in shape.priors.items()}
 
 
 def half_life_prior(study) -> Prior:
@@ -244,8 +249,14 @@ def half_life_prior(study) -> Prior:
 
 
 def default_priors(study) -> dict[str, Prior]:
-    """Default priors for a study, by parameter name."""
-    return {"half_life": half_life_prior(study)} | DEFAULTS
+    """Default priors for a study, by parameter name.
+
+    Times of an exposure shape: half the centre of the half-life's prior, times or divided by 3 (one SD of the log).
+    """
+    half_life = half_life_prior(study)
+    length = Prior.of("lognormal", median=half_life.median / 2, factor=3)
+    lengths = {name: length for shape in SHAPES.values() for name in shape.parameters if name not in shape.priors}
+    return {"half_life": half_life} | lengths | DEFAULTS
 
 
 def check_priors(given: Mapping[str, Prior | Mapping]) -> dict[str, Prior]:

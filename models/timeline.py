@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .course import Course
+from .shapes import FAR
 from .terms import Terms
 
 # PyMC holds integer data as int32; one type for all means one compilation of each kernel
@@ -27,11 +29,43 @@ class Layout:
     step_point: np.ndarray
 
 
+@dataclass(frozen=True)
+class Cells:
+    """Stretches of time over which the exposure to an intervention with a shape is averaged.
+
+    Attributes
+    ----------
+    intervention : int
+    row : int array (epochs)
+        Cell of each epoch; the number of cells for epochs without exposure.
+    low, high, start, end, dose : float arrays (cells x spells)
+        The cell's limits and the clinician's spells begun before the cell's end, with dose 0 in place of spells that others have more of.
+    """
+
+    intervention: int
+    row: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    dose: np.ndarray
+
+
+def combined(exposures, math):
+    """Exposure that comes of several spells (last axis): what one leaves undone the next can do, and never above 1."""
+    return 1.0 - math.prod(1.0 - exposures, axis=-1)
+
+
 class Timeline:
     """Epochs and steps of each clinician, from occasions, spells and period boundaries."""
 
-    def __init__(self, study, terms: Terms, period_edges: np.ndarray):
+    def __init__(self, study, terms: Terms, period_edges: np.ndarray, courses: tuple[Course, ...] = ()):
         self.study = study
+        self.courses = courses or (Course(),) * len(study.interventions)
+        self.shaped = [k for k, course in enumerate(self.courses) if not course.is_plain]
+        self.cell_of: dict[tuple, int] = {}  # (intervention, clinician, cell) -> number among the intervention's
+        self.cells: dict[int, list] = {k: [] for k in self.shaped}
+        self._base: dict[int, np.ndarray] = {}
         self.terms = terms
         self.edges = period_edges
         occasions = study.occasions
@@ -65,7 +99,12 @@ class Timeline:
         # before the interval that the first row describes covariates are at the person's mean
         known = self.known_from(first)
         begin = min(begin, known)
-        cuts = np.concatenate([starts, ends, self.edges[1:-1], np.asarray(extra, float), [known]])
+        gap = self.study.median_gap if self.study.median_gap > 0 else 1.0
+        shaped = [
+            self.courses[self.spell["intervention"][s]].cuts(self.spell["start"][s], self.spell["end"][s], gap, last)
+            for s in range(mine.start, mine.stop)
+        ]
+        cuts = np.concatenate([starts, ends, self.edges[1:-1], *shaped, np.asarray(extra, float), [known]])
         cuts = cuts[(cuts > begin) & (cuts < last)]
         return np.unique(np.concatenate([[begin], cuts, times])), first
 
@@ -103,7 +142,47 @@ class Timeline:
         for s in range(self.spell_offset[i], self.spell_offset[i + 1]):
             inside = (middle >= self.spell["start"][s]) & (middle < self.spell["end"][s])
             out[inside, 2 + self.spell["intervention"][s]] = self.spell["dose"][s]
+        if self.shaped and middle.size:
+            self._shape(i, middle, out)
         return out
+
+    def _shape(self, i: int, middle: np.ndarray, out: np.ndarray) -> None:
+        """Put cells into ``out``, as minus 1 minus their number: exposure is averaged when parameters are known."""
+        if i not in self._base:
+            self._base[i] = self.points(i)[0]  # cells do not depend on further time points
+        base = self._base[i]
+        cell = np.searchsorted(base, middle, side="right") - 1
+        for k in self.shaped:
+            mine = np.arange(self.spell_offset[i], self.spell_offset[i + 1])
+            mine = mine[self.spell["intervention"][mine] == k]
+            start, dose = self.spell["start"][mine], self.spell["dose"][mine]
+            end = np.minimum(self.spell["end"][mine], FAR)
+            for c in np.unique(cell):
+                begun = start < base[c + 1]
+                spells = (start[begun], end[begun], dose[begun])
+                if not begun.any():
+                    value = 0.0
+                else:
+                    number = self.cell_of.setdefault((k, i, c), len(self.cells[k]))
+                    if number == len(self.cells[k]):
+                        self.cells[k].append((base[c], base[c + 1], *spells))
+                    value = -1.0 - number
+                out[cell == c, 2 + k] = value
+
+    def exposure_cells(self, k: int, row: np.ndarray) -> Cells:
+        """Arrays of the cells of intervention k, given the cell of each epoch (-1: none)."""
+        cells = self.cells[k]
+        width = max((len(c[2]) for c in cells), default=1)
+        parts = np.zeros((5, len(cells), width))
+        parts[3] = FAR
+        for n, (low, high, *spells) in enumerate(cells):
+            parts[0, n], parts[1, n] = low, high
+            parts[2:, n, : len(spells[0])] = spells
+        # clinicians of one unit mostly share spells and survey dates, and so their cells
+        flat = parts.transpose(1, 0, 2).reshape(len(cells), -1)
+        unique, place = np.unique(flat, axis=0, return_inverse=True)
+        row = np.append(place.reshape(-1), len(unique))[row].astype(INDEX)
+        return Cells(k, row, *unique.reshape(-1, 5, width).transpose(1, 0, 2).copy())
 
 
 def period_boundaries(study, periods: int) -> np.ndarray:

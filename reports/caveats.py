@@ -57,13 +57,10 @@ def _direction(material, k: int, quantity: str) -> str:
 def limits(material) -> list[str]:
     """What these data cannot tell, and what the estimates rest on."""
     return [s for s in (half_life(material), *_levers(material), _individuals(material), _outside(material),
-                        _few_answers(material), _selection(material)) if s]  # fmt: skip
+                        _few_answers(material), selection(material)) if s]  # fmt: skip
 
 
 def half_life(material) -> str:
-    # draws that have not converged have the wrong width
-    if material.fit.warnings:
-        return ""
     table = learnt(material)
     row = table[table["quantity"] == "half_life"] if len(table) else table
     if not len(row) or material.draws < 10:
@@ -77,10 +74,12 @@ def half_life(material) -> str:
             "on α and β "
             "alone rest on the prior."
         )
+    if material.fit.warnings:  # draws that have not converged are too narrow rather than too wide
+        return ""
     told = (
-        "α and β are told apart by the data and not by the prior alone"
+        "the α and β of the median clinician are told apart by the data and not by the prior alone"
         if share >= MUCH_LEARNT
-        else "α and β are told apart in part by the data and in part by that prior"
+        else "the α and β of the median clinician are told apart in part by the data and in part by that prior"
     )
     return f"The data took {percent(share)} off the variance of the half-life's prior (on the log scale): {told}."
 
@@ -144,11 +143,10 @@ def _few_answers(material) -> str:
     )
 
 
-def _selection(material) -> str:
+def selection(material) -> str:
     if not material.interventions or material.fit.model.randomised:
         return ""
     return (
-        "Exposure is not said to have been randomised: effects are those of the programmes only if, given the "
-        "adjustments of "
-        "the model, those exposed and those not would otherwise have gone the same way."
+        "Exposure is not said to have been randomised: what is called an effect here is one only if, given the "
+        "adjustments of the model, those exposed and those not would otherwise have gone the same way."
     )

@@ -106,7 +106,9 @@ def probability(p: float, draws: int) -> str:
         return f"< {edge:.{places}f}"
     if p > 1 - edge:
         return f"> {1 - edge:.{places}f}"
-    return f"{p:.{min(places, 3 if p < 0.01 or p > 0.99 else 2)}f}"
+    places = min(places, 3 if p < 0.01 or p > 0.99 else 2)
+    # the larger of two complements is what the smaller, as shown, leaves: together they are 1
+    return f"{p:.{places}f}" if p <= 0.5 else f"{1 - float(f'{1 - p:.{places}f}'):.{places}f}"
 
 
 def percent(share: float) -> str:

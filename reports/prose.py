@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .caveats import half_life, levers
+from .caveats import half_life, levers, selection
 from .checks import predictive_checks
 from .format import count, estimate, lasting, level, listed, name, number, percent, probability, row_decimals
 
@@ -31,7 +31,8 @@ def headline(material) -> list[tuple[str, str, str]]:
 def summary(material) -> list[str]:
     """The key results in plain words."""
     effects = [intervention(material, k) for k in range(len(material.interventions))]
-    return [s for s in (population(material), *effects, " ".join(levers(material)), half_life(material)) if s]
+    caveats = (" ".join(levers(material)), selection(material), half_life(material))
+    return [s for s in (population(material), *effects, *caveats) if s]
 
 
 def population(material) -> str:

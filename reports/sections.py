@@ -60,6 +60,8 @@ def question(material) -> Section:
                 "; ".join(f"{plain(k)}: {acting.get(k, 'both')}" for k in material.interventions),
             ]
         )
+        for label, course in d.exposures.items():
+            rows.append([f"Exposure to {plain(label)}", f"{course.sentence()} (times in {material.time_unit}s)"])
         rows.append(["Selection", "adjusted for by the mean exposure" if d.adjust_selection else "not adjusted for"])
         rows.append(["Said to be randomised", "yes" if d.randomised else "no"])
     periods = material.posterior.sizes.get("period", 0)

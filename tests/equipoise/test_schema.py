@@ -159,3 +159,15 @@ def test_formulas_and_priors_are_checked_before_sampling(analysis, new, message)
     with pytest.raises(UserError) as error:
         parsed.model(study)
     assert "[model]" in str(error.value) and message in str(error.value)
+
+
+def test_an_intervention_s_shape_reaches_the_model(analysis):
+    said = '[interventions.mindfulness]\nshape = ["delay", "ramp"]\nfixed = { delay = 1 }'
+    path = changed(analysis, "[interventions.mindfulness]", said)
+    read = Analysis.read(path)
+    model = read.model(read.study())
+    assert model.exposures["mindfulness"].shapes == ("delay", "ramp")
+    assert dict(model.exposures["mindfulness"].fixed) == {"delay": 1.0}
+    with pytest.raises(UserError, match="Did you mean 'ramp'"):
+        wrong = Analysis.read(changed(path, '"ramp"', '"rampp"'))
+        wrong.model(wrong.study())

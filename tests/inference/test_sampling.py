@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -73,3 +76,26 @@ def test_settings_that_make_no_sense_are_refused_before_anything_is_built(settin
     monkeypatch.setattr(CapacityModel, "build", lambda *_: pytest.fail("built"))
     with pytest.raises(UserError, match=message):
         fit(CapacityModel(), datasets.design_study(clinicians=3, surveys=3), **settings)
+
+
+DRAWS = """
+import warnings
+import equipoise as eq
+warnings.simplefilter("ignore")
+design = eq.datasets.design_study(clinicians=8, surveys=5, units=2, interventions={"course": "stepped"})
+study = eq.simulate(eq.CapacityModel(), design, {"half_life": 2.0}, seed=1).study
+fit = eq.fit(eq.CapacityModel(), study, draws=20, tune=60, chains=1, seed=1, progress=False)
+print("draws", fit.tree["posterior"]["half_life"].to_numpy().tobytes().hex())
+"""
+
+
+def test_a_machine_s_first_run_and_its_second_give_the_same_draws(tmp_path):
+    """Kernels that were just compiled and kernels from the cache compute the same to the last bit."""
+    environment = os.environ | {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path}"}
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", DRAWS], env=environment, capture_output=True, text=True, check=True, cwd=tmp_path
+        ).stdout.split("draws")[1]
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]

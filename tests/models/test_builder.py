@@ -12,6 +12,7 @@ from equipoise.models.levers import levers
 from equipoise.models.likelihood.filter import log_likelihood
 from equipoise.models.parameters import coordinates, draw_parameters, parameter_table
 from equipoise.models.priors import DEFAULTS, MEANINGS
+from equipoise.models.shapes import shape_parameters
 
 AS_IT_IS = Mode(linker="py", optimizer=None)
 SCORES = {"joy": Score((0, 10), "higher", step=1), "stress": Score((0, 4), "lower", step=0.5)}
@@ -35,6 +36,7 @@ MODELS = {
     "stationary": CapacityModel(
         start="stationary", spread="shared_omega", interventions="replenishment", depletion="sleep"
     ),
+    "shaped": CapacityModel(exposures={"course": ["delay", "ramp"], "coach": ["saturating", "fade"]}),
     "plain": CapacityModel(level="sampled"),
 }
 STUDIES = {
@@ -131,7 +133,8 @@ OTHER = {
 
 @pytest.mark.parametrize("name", MEANINGS)
 def test_every_prior_can_be_replaced_by_name(name):
-    where = {"start_mean": "free", "start_sd": "free"}.get(name, "displaced")
+    where = dict.fromkeys(("start_mean", "start_sd"), "free") | dict.fromkeys(shape_parameters(), "shaped")
+    where = where.get(name, "displaced")
     model, study = make(where)
     prior = OTHER[DEFAULTS.get(name, DEFAULTS["level"]).support]
     replaced = CapacityModel(**(model.to_dict() | {"priors": {name: prior.to_dict()}, "periods": 2}))

@@ -10,6 +10,7 @@ from scipy import stats
 from equipoise import CapacityModel, Prior
 from equipoise.datasets import UserError
 from equipoise.models.priors import DEFAULTS, MEANINGS, check_priors, default_priors, half_life_prior
+from equipoise.models.shapes import shape_parameters
 
 # each family with the distribution its words mean, written out in scipy's own parameters
 FAMILIES = {
@@ -115,7 +116,7 @@ def test_priors_are_replaced_by_the_right_name_and_kind(given, message):
 
 def test_every_parameter_has_a_default_and_a_meaning(make_study):
     study = make_study({"a": [0, 4]})
-    assert set(default_priors(study)) == set(MEANINGS) == set(DEFAULTS) | {"half_life"}
+    assert set(default_priors(study)) == set(MEANINGS) == set(DEFAULTS) | {"half_life"} | set(shape_parameters())
     assert check_priors(default_priors(study)) == default_priors(study)
 
 
