@@ -13,6 +13,7 @@ import xarray as xr
 from ..datasets.errors import UserError
 from ..models.capacity import CapacityModel
 from . import tables
+from .lever import ZEROS, lever
 
 SCHEMA = 1
 
@@ -79,6 +80,10 @@ class Fit:
     def interventions(self, prob: float = 0.89) -> pd.DataFrame:
         """Effects of every intervention on alpha, beta and C*; see `tables.interventions`."""
         return tables.interventions(self, prob)
+
+    def lever(self, prob: float = 0.89, zeros=ZEROS) -> pd.DataFrame:
+        """Whether each intervention works mostly by replenishment or by slowing depletion; see `lever.lever`."""
+        return lever(self, prob, zeros)
 
     def save(self, path) -> Path:
         """Write to netCDF: aside first, then moved into place, so that no half-written file is ever left.

@@ -11,47 +11,39 @@ from .format import count, listed, name, number, percent, probability
 LITTLE_LEARNT = 0.3
 # ... and above which they decide (posterior standard deviation half the prior's)
 MUCH_LEARNT = 0.75
-# posterior correlation of the effects on both levers from which the lever is not told
+# posterior correlation of the effects on both levers from which it is said that they go together
 CONFOUNDED = 0.7
+# probability of one lever below which it is said that the lever cannot be told
+PROBABLE = 0.8
 
 
 def levers(material) -> list[str]:
-    """Whether the lever of each intervention can be told; nothing on those that the model gives only one."""
+    """By which lever each intervention works, or that it cannot be told; nothing on those with one lever only."""
+    if material.draws < 10:
+        return []
+    table = material.lever_table
     out = []
-    for k, label in enumerate(material.interventions):
-        effects = {q: material.samples(f"theta_{q}")[:, k] for q in ("alpha", "beta")}
-        if material.draws < 10 or any(np.ptp(effect) == 0 for effect in effects.values()):
-            continue
-        correlation = float(np.corrcoef(effects["alpha"], effects["beta"])[0, 1])
-        shown = number(correlation, 2)
-        if abs(correlation) < CONFOUNDED:
-            out.append(
-                f"The effects of {name(label)} on replenishment and on depletion are told apart at least in part "
-                "(their posterior "
-                f"correlation is {shown})."
+    for row in table[table["zero"] == 0].itertuples():
+        p, before = row.p_replenishment, number(row.p_prior, 2)
+        likely = probability(max(p, 1 - p), material.draws)
+        lever = "replenishment" if p > 0.5 else "depletion"
+        if max(p, 1 - p) < PROBABLE or not np.isfinite(row.share_median):
+            said = (
+                f"By which lever {name(row.intervention)} works cannot be told: the probability that it is mostly "
+                f"replenishment is {probability(p, material.draws)} ({before} before the data)."
             )
-            continue
-        start = (
-            f"The effects of {name(label)} on replenishment and on depletion go together in the posterior "
-            f"(correlation {shown}), "
-            "so that the change of C* is better known than its parts"
-        )
-        clear = [s for s in (_direction(material, k, q) for q in ("alpha", "beta")) if s]
-        out.append(
-            f"{start}; still, {listed(clear)}." if clear else f"{start}: by which lever it works cannot be told."
-        )
+        else:
+            sure = "works" if max(p, 1 - p) > 1 - (1 - material.prob) / 2 else "probably works"
+            said = (
+                f"{name(row.intervention)} {sure} mostly by {lever} (probability {likely}; {before} before the data)."
+            )
+        if abs(row.correlation) > CONFOUNDED:
+            said += (
+                f" Its effects on the two levers go together in the posterior (correlation {number(-row.correlation, 2)}), "
+                "so that the change of C* is better known than its parts."
+            )
+        out.append(said)
     return out
-
-
-def _direction(material, k: int, quantity: str) -> str:
-    """The direction of an effect on one lever, if its probability leaves the interval's tail."""
-    p = float((material.samples(f"theta_{quantity}")[:, k] > 0).mean())
-    word = {"alpha": "replenishment", "beta": "depletion"}[quantity]
-    edge = (1 - material.prob) / 2
-    if edge <= p <= 1 - edge:
-        return ""
-    likely = probability(max(p, 1 - p), material.draws)
-    return f"{'a rise' if p > 0.5 else 'a fall'} of {word} is likely (probability {likely})"
 
 
 def limits(material) -> list[str]:

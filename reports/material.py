@@ -167,6 +167,11 @@ class Material:
         low, high = score["range"]
         return np.asarray(change) * (high - low) / 100 * (1 if score["better"] == "higher" else -1)
 
+    @cached_property
+    def lever_table(self) -> pd.DataFrame:
+        """`Fit.lever` of every intervention with two levers."""
+        return self.fit.lever(self.prob)
+
     def samples(self, name: str, **where) -> np.ndarray:
         """All draws of a quantity, chains joined: (draws, ...)."""
         values = self.posterior[name]

@@ -152,7 +152,7 @@ def interventions(material) -> Section | None:
     levers = caveats.levers(material)
     blocks = [Bullets(sentences), Picture("interventions"), _table(tables.interventions(material))]
     if levers:
-        blocks += [text(*levers), Picture("levers")]
+        blocks += [text(*levers), Picture("levers"), tables.lever(material)]
     return Section("interventions", "Interventions", blocks)
 
 

@@ -118,6 +118,23 @@ def _above(table: pd.DataFrame, key: str, draws: int) -> dict[str, str]:
     return {row[key]: probability(row["p_above_population"], draws) for _, row in part.iterrows()}
 
 
+def lever(material) -> Table:
+    rows = []
+    for row in material.lever_table.itertuples():
+        parts = [
+            between(*(getattr(row, f"{part}_{q}") for q in ("median", "low", "high")))
+            for part in ("replenishment", "depletion")
+        ]
+        zero = f"{number(row.zero)} points lower" if row.zero else "as it is"
+        chances = [probability(p, material.draws) for p in (row.p_replenishment, row.p_prior)]
+        rows.append([short(row.intervention, LONGEST), zero, *parts, *chances])
+    columns = [
+        "intervention", "scale's zero", "change of log α", "minus change of log β", "P(mostly replenishment)",
+        "before the data",
+    ]  # fmt: skip
+    return Table(f"The lever: median and {level(material.prob)} interval", columns, rows, labels=2, file="tables/lever.csv")
+
+
 def units(material) -> Table:
     table = material.unit_table
     columns, cells = _members(
@@ -231,6 +248,7 @@ def files(material) -> dict[str, pd.DataFrame]:
     }
     if material.interventions:
         frames["interventions"] = material.intervention_table
+        frames["lever"] = material.lever_table
     return {name: frames[name] for name in sorted(frames)}
 
 
