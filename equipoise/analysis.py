@@ -88,7 +88,21 @@ class Analysis:
                 f"{self.path}, [interventions.{unknown[0]}]: the study has no such intervention."
                 f"{nearest(unknown[0], study.interventions)} It has: {list_some(study.interventions, 20)}."
             )
+        self._check_decisions(study)
         return study
+
+    def _check_decisions(self, study: Study) -> None:
+        decisions = self.spec.decisions
+        if decisions is None:
+            return
+        if not study.interventions:
+            raise UserError(f"{self.path}, [decisions]: the study has no intervention to decide on; remove the table.")
+        for name in decisions.costs:
+            if name not in study.interventions:
+                raise UserError(
+                    f"{self.path}, [decisions] costs: the study has no intervention {name!r}."
+                    f"{nearest(name, study.interventions)} It has: {list_some(study.interventions, 20)}."
+                )
 
     def _study_from_file(self) -> Study:
         from .datasets import Score, Study

@@ -150,7 +150,8 @@ class _Job:
         return kept
 
     def report_key(self, sampling_key: str) -> str:
-        section = self.analysis.spec.report.model_dump()
+        spec = self.analysis.spec
+        section = spec.report.model_dump() | {"decisions": spec.decisions and spec.decisions.model_dump()}
         return keys.digest(keys.report_inputs(sampling_key, section, self.truth))
 
     def has_draws(self, folder: Path) -> bool:
@@ -203,6 +204,8 @@ class _Job:
         """Complete the results and swap them in."""
         section = self.analysis.spec.report
         options = {} if section.clinicians_shown is None else {"clinicians_shown": section.clinicians_shown}
+        if self.analysis.spec.decisions is not None:
+            options["decisions"] = self.analysis.spec.decisions.model_dump()
         with _quiet():
             _render(fit, staging, title=section.title, prob=section.interval, truth=self.truth, **options)
         key = keys.digest(inputs)

@@ -93,6 +93,14 @@ class ReportTable(Table):
     clinicians_shown: Annotated[int, Field(ge=0)] | None = None
 
 
+class DecisionsTable(Table):
+    """What is to be decided. The smallest worthwhile change has no default: only who decides can know it."""
+
+    worthwhile: Annotated[float, Field(gt=0)]
+    points: Literal["capacity", "score"] = "capacity"
+    costs: dict[Name, Annotated[float, Field(gt=0)]] = {}
+
+
 class AnalysisTable(Table):
     """The whole analysis file."""
 
@@ -101,6 +109,7 @@ class AnalysisTable(Table):
     interventions: dict[Name, InterventionTable] = {}
     model: ModelTable = ModelTable()
     sampling: SamplingTable = SamplingTable()
+    decisions: DecisionsTable | None = None
     report: ReportTable = ReportTable()
 
 

@@ -32,6 +32,9 @@ tune = 500
 chains = 4
 seed = 1
 
+[decisions]
+worthwhile = 5.0                       # smallest worthwhile change of C*, on 0-100: only who decides can know it
+
 [report]
 title = "The Equipoise demo: two programmes in twelve units"
 """
@@ -187,6 +190,11 @@ class _Draft:
         self.key("tune", 1000)
         self.key("chains", 4)
         self.key("seed", 1, "the same seed gives the same draws")
+        self.add(
+            "",
+            "# [decisions]                          # what to choose, in the report: needs",
+            "# worthwhile = 5.0                     # the smallest worthwhile change of C*, on 0-100",
+        )
         self.table("report")
         self.key("title", Path(guess["data"]).stem.replace("_", " ").strip() or "Report")
 

@@ -13,6 +13,7 @@ import xarray as xr
 from ..datasets.errors import UserError
 from ..models.capacity import CapacityModel
 from . import tables
+from .decisions import decisions
 from .lever import ZEROS, lever
 
 SCHEMA = 1
@@ -84,6 +85,10 @@ class Fit:
     def lever(self, prob: float = 0.89, zeros=ZEROS) -> pd.DataFrame:
         """Whether each intervention works mostly by replenishment or by slowing depletion; see `lever.lever`."""
         return lever(self, prob, zeros)
+
+    def decisions(self, worthwhile: float, **options) -> pd.DataFrame:
+        """Programmes against each other and against none, given the smallest worthwhile change; see `decisions.decisions`."""
+        return decisions(self, worthwhile, **options)
 
     def save(self, path) -> Path:
         """Write to netCDF: aside first, then moved into place, so that no half-written file is ever left.

@@ -38,11 +38,14 @@ class Material:
         Of a simulated study: ``clinicians``, ``units``, ``effects``, ``population``.
     clinicians_shown : int
         Clinicians drawn one by one.
+    decisions : mapping, optional
+        Arguments of `Fit.decisions`, ``worthwhile`` among them; without them nothing is said on what to choose.
     """
 
     def __init__(
-        self, fit, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None, clinicians_shown: int = 9
-    ):
+        self, fit, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None, clinicians_shown: int = 9,
+        decisions: Mapping | None = None,
+    ):  # fmt: skip
         if not isinstance(prob, (int, float)) or isinstance(prob, bool) or not 0 < prob < 1:
             raise UserError(
                 f"prob, the probability of the interval, must lie between 0 and 1 (such as 0.89); got {prob!r}."
@@ -56,6 +59,7 @@ class Material:
         self.fit, self.prob, self.facts = fit, float(prob), fit.facts
         self.truth = dict(truth or {})
         self.clinicians_shown = int(clinicians_shown)
+        self.decisions = {"points": "capacity", "costs": {}} | dict(decisions) if decisions else {}
         self.posterior = fit.tree["posterior"].to_dataset()
         self.constant = fit.tree["constant_data"].to_dataset()
         self.description: dict = self.facts["study"]["description"]
@@ -166,6 +170,11 @@ class Material:
         score = next(iter(self.scores.values()))
         low, high = score["range"]
         return np.asarray(change) * (high - low) / 100 * (1 if score["better"] == "higher" else -1)
+
+    @cached_property
+    def decision_table(self) -> pd.DataFrame | None:
+        """`Fit.decisions`, where the smallest worthwhile change is stated."""
+        return self.fit.decisions(prob=self.prob, **self.decisions) if self.decisions else None
 
     @cached_property
     def lever_table(self) -> pd.DataFrame:

@@ -35,7 +35,7 @@ class _Shown:
 
 def write_report(
     fit, path, *, title: str | None = None, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None,
-    clinicians_shown: int = 9,
+    clinicians_shown: int = 9, decisions: Mapping | None = None,
 ) -> Path:  # fmt: skip
     """Write the report as one HTML page that needs nothing else: no network, no scripts, figures inside.
 
@@ -54,6 +54,8 @@ def write_report(
         capacity_change), ``population`` (quantity, value). Any of them may be absent.
     clinicians_shown : int
         How many clinicians have their scores and fitted capacity drawn, spread over the range of C*.
+    decisions : mapping, optional
+        What is to be decided, as for `Fit.decisions`: ``{"worthwhile": 5}`` adds the section on what to choose.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def write_report(
     UserError
         For a ``prob`` or a number of clinicians that makes no sense, and where the file cannot be written.
     """
-    material = Material(fit, prob, truth, clinicians_shown)
+    material = Material(fit, prob, truth, clinicians_shown, decisions)
     path = Path(path)
     _write(path, _page(material, title, _figures(material), in_folder=False))
     return path
@@ -72,7 +74,7 @@ def write_report(
 
 def write_outputs(
     fit, folder, *, title: str | None = None, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None,
-    clinicians_shown: int = 9,
+    clinicians_shown: int = 9, decisions: Mapping | None = None,
 ) -> list[str]:  # fmt: skip
     """Write ``report.html``, ``tables/*.csv`` and ``figures/*.svg`` into a folder.
 
@@ -80,7 +82,7 @@ def write_outputs(
     ----------
     folder : path
         Made if it is not there. Files of the same names are replaced; others are left alone.
-    fit, title, prob, truth, clinicians_shown
+    fit, title, prob, truth, clinicians_shown, decisions
         As for `write_report`.
 
     Returns
@@ -93,7 +95,7 @@ def write_outputs(
     UserError
         As for `write_report`.
     """
-    material = Material(fit, prob, truth, clinicians_shown)
+    material = Material(fit, prob, truth, clinicians_shown, decisions)
     figures = _figures(material)
     written = {"report.html": _page(material, title, figures, in_folder=True)}
     written |= {f"tables/{name}.csv": tables.to_csv(frame) for name, frame in tables.files(material).items()}

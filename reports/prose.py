@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ..inference.decisions import FITTED, NONE
 from .caveats import half_life, levers, selection
 from .checks import predictive_checks
 from .format import count, estimate, lasting, level, listed, name, number, percent, probability, row_decimals
@@ -91,6 +92,32 @@ def intervention(material, k: int) -> str:
     if moved:
         out.append(f"It multiplies {listed(moved)}.")
     return " ".join(out)
+
+
+def decisions(material) -> list[str]:
+    """What the smallest worthwhile change makes of the effects."""
+    asked = material.decisions
+    score = next(iter(material.scores))
+    unit = "points of 0\N{EN DASH}100" if asked["points"] == "capacity" else f"points of {name(score)}"
+    table = material.decision_table
+    fitted = table[table["prior"] == FITTED].set_index("option")
+    out = [f"Asked for: a change of C* of at least {number(asked['worthwhile'])} {unit}, averaged over the clinicians studied."]
+    for option in material.interventions:
+        row = fitted.loc[option]
+        chances = [probability(row[p], material.draws) for p in ("p_worthwhile", "p_equivalent", "p_harm")]
+        out.append(
+            f"{name(option)}: worthwhile with probability {chances[0]}, within that of no programme {chances[1]}, "
+            f"worse than it by as much {chances[2]}."
+        )
+    best = fitted["p_best"].idxmax()
+    chance = probability(fitted.loc[best, "p_best"], material.draws)
+    loss = number(fitted.loc[best, "expected_loss"], 1)
+    subject = "no programme" if best == NONE else name(best)
+    out.append(
+        f"Best with the highest probability ({chance}): {subject}; choosing it, {loss} points of C* are expected to be lost "
+        "against the best choice, which nobody knows. Costs and harms beyond C* are not in this."
+    )
+    return out
 
 
 def counts(material) -> list[str]:

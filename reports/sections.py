@@ -22,7 +22,7 @@ _SPREAD = {
 def all_sections(material) -> list[Section]:
     """Every section that these results have something to say in."""
     parts = (
-        question, study, model, population, units, clinicians, interventions, limits, predictive, learnt, diagnostics,
+        question, study, model, population, units, clinicians, interventions, decisions, limits, predictive, learnt, diagnostics,
         guide, provenance,
     )  # fmt: skip
     made = (part(material) for part in parts)
@@ -154,6 +154,13 @@ def interventions(material) -> Section | None:
     if levers:
         blocks += [text(*levers), Picture("levers"), tables.lever(material)]
     return Section("interventions", "Interventions", blocks)
+
+
+def decisions(material) -> Section | None:
+    if material.decision_table is None:
+        return None
+    blocks = [Bullets(prose.decisions(material)), tables.decisions(material), tables.decisions_by_prior(material)]
+    return Section("decisions", "What to choose", blocks)
 
 
 def limits(material) -> Section | None:

@@ -7,9 +7,10 @@ import io
 import numpy as np
 import pandas as pd
 
+from ..inference.decisions import EFFECT_PRIORS, FITTED, NONE, UNRELIABLE
 from .blocks import Table
 from .checks import learnt, predictive_checks
-from .format import between, level, number, percent, probability, row_decimals, short
+from .format import DASH, between, level, number, percent, probability, row_decimals, short
 
 MOST_ROWS = 1000
 WORST = 10
@@ -135,6 +136,37 @@ def lever(material) -> Table:
     return Table(f"The lever: median and {level(material.prob)} interval", columns, rows, labels=2, file="tables/lever.csv")
 
 
+def decisions(material) -> Table:
+    """The options under the fitted prior: chances, rank, loss and cost."""
+    table = material.decision_table
+    rows = []
+    for _, row in table[table["prior"] == FITTED].iterrows():
+        chances = [probability(row[p], material.draws) for p in ("p_benefit", "p_worthwhile", "p_equivalent", "p_best")]
+        cells = [short(row["option"], LONGEST), *chances, number(row["expected_rank"], 1), number(row["expected_loss"], 1)]
+        if material.decisions["costs"]:
+            each = [row[f"cost_per_point_{q}"] for q in ("median", "low", "high")]
+            cells.append(between(*each) if np.isfinite(each).all() else DASH if np.isnan(each[0]) else "nothing gained?")
+        rows.append(cells)
+    columns = ["option", "P(any benefit)", "P(worthwhile)", "P(equivalent)", "P(best)", "expected rank", "expected loss"]
+    columns += ["cost per point"] if material.decisions["costs"] else []
+    return Table("What to choose", columns, rows, file="tables/decisions.csv")
+
+
+def decisions_by_prior(material) -> Table:
+    """Each programme under other priors of the effects."""
+    table = material.decision_table
+    rows = []
+    for _, row in table[table["option"] != NONE].iterrows():
+        reliable = not row["pareto_k"] > UNRELIABLE
+        shown = [between(row["median"], row["low"], row["high"]), probability(row["p_worthwhile"], material.draws),
+                 probability(row["p_best"], material.draws)] if reliable else ["not reliable", DASH, DASH]  # fmt: skip
+        prior = f"{row['prior']}: {EFFECT_PRIORS[row['prior']]}" if row["prior"] in EFFECT_PRIORS else row["prior"]
+        rows.append([short(row["option"], LONGEST), prior, *shown])
+    rows.sort(key=lambda cells: cells[0])
+    columns = ["programme", "prior of the change of log C*", "change of C*", "P(worthwhile)", "P(best)"]
+    return Table("The same under other priors of the effects", columns, rows, labels=2, file="tables/decisions.csv")
+
+
 def units(material) -> Table:
     table = material.unit_table
     columns, cells = _members(
@@ -249,6 +281,8 @@ def files(material) -> dict[str, pd.DataFrame]:
     if material.interventions:
         frames["interventions"] = material.intervention_table
         frames["lever"] = material.lever_table
+    if material.decision_table is not None:
+        frames["decisions"] = material.decision_table
     return {name: frames[name] for name in sorted(frames)}
 
 

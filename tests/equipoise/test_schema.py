@@ -171,3 +171,16 @@ def test_an_intervention_s_shape_reaches_the_model(analysis):
     with pytest.raises(UserError, match="Did you mean 'ramp'"):
         wrong = Analysis.read(changed(path, '"ramp"', '"rampp"'))
         wrong.model(wrong.study())
+
+
+def test_decisions_are_checked_before_anything_is_sampled(analysis):
+    def with_decisions(text):
+        return changed(analysis, "[report]", f"[decisions]\n{text}\n[report]")
+
+    with pytest.raises(UserError, match=r"\[decisions\] worthwhile: missing"):
+        Analysis.read(with_decisions('points = "score"'))
+    with pytest.raises(UserError, match=r"\[decisions\] worthwhile"):
+        Analysis.read(changed(analysis, 'points = "score"', "worthwhile = 0.0"))
+    read = Analysis.read(changed(analysis, "worthwhile = 0.0", "worthwhile = 1\ncosts = { mindfullness = 3 }"))
+    with pytest.raises(UserError, match="Did you mean 'mindfulness'"):
+        read.study()

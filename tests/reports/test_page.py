@@ -151,3 +151,12 @@ def test_what_is_not_asked_for_or_not_there_is_left_out(fit, tmp_path, monkeypat
     page = write_report(fit, tmp_path / "r.html", clinicians_shown=0).read_text(encoding="utf-8")
     assert "figure-trajectories" not in page and "figure-units" in page
     assert '<aside class="banner"' not in page
+
+
+def test_what_to_choose_is_said_only_where_the_worthwhile_change_is_stated(fit, tmp_path):
+    assert "What to choose" not in write_report(fit, tmp_path / "a.html").read_text()
+    page = write_report(fit, tmp_path / "b.html", decisions={"worthwhile": 4, "points": "score"}).read_text()
+    assert "What to choose" in page and "sceptical" in page and "worthwhile with probability" in page
+    with pytest.raises(UserError, match="smallest worthwhile change"):
+        write_report(fit, tmp_path / "c.html", decisions={"worthwhile": -1})
+    assert not (tmp_path / "c.html").exists()

@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[3] / "datasets" / "example"
 SCORE = eq.Score(range=(10, 50), better="higher", step=1)
 MODEL = eq.CapacityModel(replenishment="sleep", depletion="workload")
 PARAMETERS = {
-    "level": 42.0,
+    "level": 35.0,
     "half_life": 4.5,
     "total_sd": 13.0,
     "variance_shares": [0.42, 0.42, 0.16],
