@@ -19,9 +19,9 @@ FOLDER = Path(__file__).parents[3] / "datasets" / "example"
 SCORE = eq.Score(range=(10, 50), better="higher", step=1)
 MODEL = eq.CapacityModel(replenishment="sleep", depletion="workload")
 PARAMETERS = {
-    "level": 35.0,
+    "level": 38.0,
     "half_life": 4.5,
-    "total_sd": 13.0,
+    "total_sd": 10.0,
     "variance_shares": [0.42, 0.42, 0.16],
     "level_rate_concordance": 0.5,
     "rate_sd": 0.25,
