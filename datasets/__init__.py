@@ -9,6 +9,8 @@ _MODULES = {
     "design_study": "planned",
     "asip_frame": "asip",
     "fetch_asip": "asip",
+    "beat_the_blues_frame": "beat_the_blues",
+    "load_beat_the_blues": "beat_the_blues",
     "load_example": "example",
     "example_truth": "example",
     "guess_analysis": "guess",

@@ -1,7 +1,9 @@
 """Mistakes in what the user gave, told so that the user can mend them."""
 
 import difflib
+import math
 from collections.abc import Iterable
+from numbers import Real
 
 
 class UserError(ValueError):
@@ -66,3 +68,17 @@ def one_of(value: object, allowed: Iterable[str], what: str) -> str:
         words = ", ".join(repr(a) for a in allowed)
         raise UserError(f"{what} must be one of {words}, not {value!r}.{nearest(value, allowed)}")
     return value
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number; true and false are not."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def known_interventions(names: Iterable[object], interventions: Iterable[str]) -> None:
+    """Raise `UserError` at the first name that is no intervention of the study, with the nearest one that is."""
+    interventions = tuple(interventions)
+    for name in names:
+        if name not in interventions:
+            known = ", ".join(interventions) or "none"
+            raise UserError(f"the study has no intervention {name!r}.{nearest(name, interventions)} It has: {known}.")

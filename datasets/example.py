@@ -12,12 +12,12 @@ _TRUTH = ("clinicians", "units", "effects", "population")
 
 
 def load_example() -> Study:
-    """The bundled study: surveys every fortnight or so over half a year, two programmes rolled out unit by unit.
+    """The bundled study: weekly surveys over 36 weeks, two programmes rolled out unit by unit.
 
     Returns
     -------
     Study
-        12 units, 183 clinicians; sleep and workload as covariates; one programme that mainly raises replenishment
+        12 units, 111 clinicians; sleep and workload as covariates; one programme that mainly raises replenishment
         (mindfulness), one that mainly lowers depletion (debriefing), as spells of the units. Simulated, so its
         `example_truth` is known.
     """

@@ -1,11 +1,10 @@
 """A score: its range, which way is better, and how finely it is answered."""
 
 from dataclasses import dataclass, replace
-from numbers import Real
 
 import numpy as np
 
-from .errors import UserError, one_of
+from .errors import UserError, is_number, one_of
 
 # Differences smaller than this share of the range are rounding in the file, and steps
 # smaller than the second share are as good as continuous.
@@ -62,7 +61,7 @@ class Score:
             raise UserError(
                 f"A score's range must be its lowest and highest possible value, not {self.range!r}."
             ) from None
-        if not (_is_finite(low) and _is_finite(high) and low < high):
+        if not (is_number(low) and is_number(high) and low < high):
             raise UserError(
                 f"A score's range must be two finite numbers, the lower one first, not {low!r} and {high!r}. "
                 "Which end is the good one is said by `better`."
@@ -70,7 +69,7 @@ class Score:
         object.__setattr__(self, "range", (float(low), float(high)))
         one_of(self.better, ("higher", "lower"), "A score's `better`")
         if self.step is not None:
-            if not (_is_finite(self.step) and 0 < self.step <= high - low):
+            if not (is_number(self.step) and 0 < self.step <= high - low):
                 raise UserError(f"A score's step must be above 0 and at most {high - low:g}, not {self.step!r}.")
             steps = (high - low) / self.step
             if abs(steps - round(steps)) > _ROUNDING * steps:
@@ -167,7 +166,3 @@ def resolve_step(score: Score, points: np.ndarray) -> tuple[Score, str]:
     if np.any(np.abs(multiples - np.round(multiples)) * step > 2 * tolerance):
         return score, "none"
     return replace(score, step=float(step)), "detected"
-
-
-def _is_finite(value) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(value))

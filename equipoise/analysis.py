@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .datasets.errors import UserError, list_some, nearest
+from .datasets.errors import UserError, known_interventions, list_some, nearest
 from .schema import AnalysisTable, validate
 
 if TYPE_CHECKING:
@@ -80,6 +80,10 @@ class Analysis:
             from .datasets.asip import fetch_asip
 
             study = fetch_asip(holds=spec.holds, **_stated(spec, "repeated"))
+        elif spec.dataset == "beat_the_blues":
+            from .datasets.beat_the_blues import load_beat_the_blues
+
+            study = load_beat_the_blues()
         else:
             study = self._study_from_file()
         unknown = [name for name in self.spec.interventions if name not in study.interventions]
@@ -89,7 +93,46 @@ class Analysis:
                 f"{nearest(unknown[0], study.interventions)} It has: {list_some(study.interventions, 20)}."
             )
         self._check_decisions(study)
+        self._check_questions(study)
         return study
+
+    def _check_questions(self, study: Study) -> None:
+        """What estimands and forecasts ask for, against the study."""
+        for table, check in (("estimands", self._check_estimands), ("forecast", self._check_forecast)):
+            if getattr(self.spec, table) is None:
+                continue
+            try:
+                check(study)
+            except UserError as error:
+                raise UserError(f"{self.path}, [{table}]: {error}") from None
+
+    def _check_estimands(self, study: Study) -> None:
+        from .inference.estimands import request
+        from .inference.options import study_columns
+
+        first = next(iter(study.scores.values()))
+        score = {"range": first.range, "better": first.better}
+        request(study.interventions, study_columns(study), score, varying=study.varying, **self.estimands)
+
+    def _check_forecast(self, study: Study) -> None:
+        from .inference.forecast import check_forecast
+
+        if not study.interventions:
+            raise UserError("a forecast compares programmes, and the study has none; remove the table.")
+        check_forecast(study, **self.forecast)
+
+    @property
+    def estimands(self) -> dict[str, Any]:
+        """Arguments of `Fit.estimands`."""
+        return self.spec.estimands.model_dump() if self.spec.estimands else {}
+
+    @property
+    def forecast(self) -> dict[str, Any]:
+        """Arguments of `Fit.forecast`; empty where none is asked for."""
+        if self.spec.forecast is None:
+            return {}
+        asked = self.spec.forecast.model_dump()
+        return asked | {"roll_out": None if asked["roll_out"] is None else self.folder / asked["roll_out"]}
 
     def _check_decisions(self, study: Study) -> None:
         decisions = self.spec.decisions
@@ -97,12 +140,10 @@ class Analysis:
             return
         if not study.interventions:
             raise UserError(f"{self.path}, [decisions]: the study has no intervention to decide on; remove the table.")
-        for name in decisions.costs:
-            if name not in study.interventions:
-                raise UserError(
-                    f"{self.path}, [decisions] costs: the study has no intervention {name!r}."
-                    f"{nearest(name, study.interventions)} It has: {list_some(study.interventions, 20)}."
-                )
+        try:
+            known_interventions(decisions.costs, study.interventions)
+        except UserError as error:
+            raise UserError(f"{self.path}, [decisions] costs: {error}") from None
 
     def _study_from_file(self) -> Study:
         from .datasets import Score, Study
@@ -135,6 +176,10 @@ class Analysis:
 
         stated = self.spec.model.model_dump(exclude_unset=True)
         levers = {name: table.lever for name, table in self.spec.interventions.items() if table.lever is not None}
+        designs = {name: table.design for name, table in self.spec.interventions.items() if table.design is not None}
+        if designs:
+            common = dict.fromkeys(study.interventions, self.spec.model.design) if self.spec.model.design else {}
+            stated["design"] = common | designs
         if levers:
             common = self.spec.model.interventions
             stated["interventions"] = {name: levers.get(name, common) for name in study.interventions}

@@ -1,4 +1,4 @@
-"""The command line: ``equipoise demo | init | check | run | report``."""
+"""The command line: ``equipoise demo | init | check | run | report | compare``."""
 
 from __future__ import annotations
 
@@ -143,6 +143,44 @@ def report(file: File, output: Output = None) -> None:
     _tell(write_again(file, output=output, note=_say))
 
 
+@_command("equipoise compare a.toml b.toml")
+def compare(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE", help="Analysis files (.toml), at least two.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder for the comparison, used exactly as named. Default: results/compare-A-B/ beside the first file.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Set analyses side by side: how well each predicts, and what each says of the same effects. Runs what is not done."""
+    from .compare import compare as set_side_by_side
+    from .run import shown
+
+    outcome = set_side_by_side(files, output=output, note=_say)
+    _warn(outcome)
+    for left_out, rows in outcome.loo.groupby("unit_left_out", sort=False):
+        typer.echo(f"\nLeaving out one {left_out} at a time, {rows['n_left_out'].iloc[0]} in all (higher elpd predicts better):")
+        columns = {"analysis": "analysis", "elpd": "elpd", "se": "SE", "elpd_diff": "difference", "se_diff": "its SE",
+                   "weight": "weight", "n_high_k": "k > 0.7"}  # fmt: skip
+        table = rows.round({"elpd": 1, "se": 1, "elpd_diff": 1, "se_diff": 1, "weight": 2})
+        typer.echo(table[list(columns)].rename(columns=columns).to_string(index=False))
+    if not outcome.loo.empty:
+        from .reports.comparing import READING
+
+        typer.echo(f"\n{READING}")
+    for note in outcome.notes:
+        typer.echo(note)
+    typer.echo(f"\nComparison: {shown(outcome.page)}")
+    typer.echo(f"Tables and figures: {shown(outcome.folder)}")
+
+
 def _run(file: Path, output: Path | None, fresh: bool) -> None:
     from .run import run as do
 
@@ -153,10 +191,7 @@ def _tell(outcome) -> None:
     """Say what came of a run, its warnings first."""
     from .run import shown
 
-    for warning in outcome.warnings:
-        typer.secho(f"WARNING: {warning}", fg=typer.colors.RED, bold=True)
-    for path in outcome.kept:
-        typer.echo(f"A file of yours had the name of a result and is now {shown(path)}.")
+    _warn(outcome)
     if outcome.done == "interrupted":
         typer.echo(
             f"Interrupted: the draws so far are in {shown(outcome.folder)}, marked as incomplete; there is no report."
@@ -167,6 +202,15 @@ def _tell(outcome) -> None:
         typer.echo("All of it is done already, for these inputs (--fresh does it again).")
     typer.echo(f"Report: {shown(outcome.page)}")
     typer.echo(f"Tables, figures and draws: {shown(outcome.folder)}")
+
+
+def _warn(outcome) -> None:
+    from .run import shown
+
+    for warning in outcome.warnings:
+        typer.secho(f"WARNING: {warning}", fg=typer.colors.RED, bold=True)
+    for path in outcome.kept:
+        typer.echo(f"A file of yours had the name of a result and is now {shown(path)}.")
 
 
 def _list(title: str, lines: list[str]) -> None:

@@ -9,24 +9,30 @@ import numpy as np
 
 def intervention_findings(study, model, found) -> None:
     """Add to a `Check` what is to be said about each intervention, and about pairs of them."""
-    from .models.exposure import mean_exposures, staggered_roll_outs
+    from .models.exposure import mean_exposures
 
     if not study.interventions:
         return
     share = mean_exposures(study)
-    staggered = staggered_roll_outs(study)
     dose = _dose_between_surveys(study)
-    for k, name in enumerate(study.interventions):
-        _one(study, name, k, share[:, k], k in staggered, found)
-    periods = model.resolve_periods(study, staggered)
-    if periods >= 2:
-        found.tells.append(f"Calendar time has an effect of its own in {periods} periods.")
+    designs = model.study_designs(study)
+    secular, periods = model.resolve_secular(study, designs)
+    for k, (name, design) in enumerate(designs.items()):
+        _one(study, name, k, share[:, k], found)
+        _design(name, design.summary(secular), design.pattern.n_exposed, found)
+    if secular != "none":
+        form = {"linear": "along a line", "spline": "along a spline", "periods": f"in {periods} periods"}[secular]
+        found.tells.append(f"Calendar time has an effect of its own {form} (`secular` in [model]).")
+    for who, members in zip(("unit", "clinician"), model.resolve_varying(study, designs), strict=True):
+        if members:
+            names = ", ".join(study.interventions[k] for k in members)
+            found.tells.append(f"Effects may differ by {who} around their average ({names}; `varying` in [model]).")
     if model.adjust_selection and (share.std(axis=0) > 0.01).any():
         found.tells.append(
             "The study is not said to be randomised, so a clinician's mean exposure enters the level and effects come"
             " from changes within clinicians (randomised = true in [model] if exposure was drawn by lot)."
         )
-    elif model.randomised:
+    elif model.is_randomised:
         found.tells.append("Said to be randomised: differences between clinicians count as effects too.")
     for a, b in itertools.combinations(range(len(study.interventions)), 2):
         if min(np.ptp(dose[:, a]), np.ptp(dose[:, b])) > 0 and abs(np.corrcoef(dose[:, a], dose[:, b])[0, 1]) > 0.95:
@@ -37,7 +43,17 @@ def intervention_findings(study, model, found) -> None:
             )
 
 
-def _one(study, name: str, k: int, share: np.ndarray, staggered: bool, found) -> None:
+def _design(name: str, design: dict, exposed: int, found) -> None:
+    """The study design, what it compares, and its warnings."""
+    if not exposed:
+        return
+    how = "stated" if design["stated"] else "recognised from the spells"
+    title = f"{design['title']} ({how})" if design["design"] else design["title"]
+    found.tells.append(" ".join(part for part in (f"{name}: {title}.", design["comparison"], design["baseline"]) if part))
+    found.cautions.extend(f"{name}: {warning}" for warning in design["warnings"])
+
+
+def _one(study, name: str, k: int, share: np.ndarray, found) -> None:
     spells = study.spells[study.spells["intervention"] == k]
     exposed = share > 0
     clinicians, units = int(exposed.sum()), len(set(study.unit_code[exposed]))
@@ -74,26 +90,6 @@ def _one(study, name: str, k: int, share: np.ndarray, staggered: bool, found) ->
                 f"{name}: never starts or ends within anybody's follow-up, so it is compared between clinicians only;"
                 " who took it and who did not may have differed before."
             )
-        return
-    later = np.unique(start[moves & (start > first[code])])
-    runs_on = bool((end[moves] >= last[code][moves]).all())
-    if staggered:
-        found.tells.append(
-            f"{name} was rolled out at {later.size} different dates: clinicians not yet exposed are the comparison."
-        )
-    elif clinicians == study.n_clinicians and later.size == 1 and runs_on:
-        found.cautions.append(
-            f"{name}: everybody starts at the same time and nobody stops. Before and after are compared without a"
-            " control, so whatever else changed then counts as its effect."
-        )
-    else:
-        found.tells.append(f"{name} starts or ends within the follow-up of {np.unique(code[moves]).size} clinicians.")
-    by_unit = all(np.ptp(share[study.unit_code == u]) < 0.05 for u in range(study.n_units))
-    if by_unit and 1 < study.n_units < 10 and clinicians < study.n_clinicians:
-        found.cautions.append(
-            f"{name} was given to whole units, {units} of only {study.n_units}: what sets units apart by chance looks"
-            " like its effect, and the interval leans on the prior for the spread between units."
-        )
 
 
 def _dose_between_surveys(study) -> np.ndarray:

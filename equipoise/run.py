@@ -152,6 +152,10 @@ class _Job:
     def report_key(self, sampling_key: str) -> str:
         spec = self.analysis.spec
         section = spec.report.model_dump() | {"decisions": spec.decisions and spec.decisions.model_dump()}
+        asked = dict(self.analysis.forecast)
+        if asked.get("roll_out") is not None:  # its content, not its name
+            asked["roll_out"] = hashlib.sha256(asked["roll_out"].read_bytes()).hexdigest()
+        section |= {"estimands": self.analysis.estimands, "forecast": {name: str(value) for name, value in asked.items()}}
         return keys.digest(keys.report_inputs(sampling_key, section, self.truth))
 
     def has_draws(self, folder: Path) -> bool:
@@ -206,6 +210,8 @@ class _Job:
         options = {} if section.clinicians_shown is None else {"clinicians_shown": section.clinicians_shown}
         if self.analysis.spec.decisions is not None:
             options["decisions"] = self.analysis.spec.decisions.model_dump()
+        asked = {"estimands": self.analysis.estimands, "forecast": self.analysis.forecast}
+        options |= {name: given for name, given in asked.items() if given}
         with _quiet():
             _render(fit, staging, title=section.title, prob=section.interval, truth=self.truth, **options)
         key = keys.digest(inputs)

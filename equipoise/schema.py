@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -33,11 +34,12 @@ class ScoreTable(Table):
 
 
 class InterventionTable(Table):
-    """One intervention: a column of 0/1 or doses, or a file of spells; its lever, and the shape of its exposure."""
+    """One intervention: a column of 0/1 or doses, or a file of spells; its lever, design, and the shape of its exposure."""
 
     column: Name | None = None
     spells: Name | None = None
     lever: Lever | None = None
+    design: Name | None = None
     shape: Name | Names | None = None
     fixed: dict[Name, float] = {}
 
@@ -46,7 +48,7 @@ class StudyTable(Table):
     """The study: a file and its columns, or a study that the package brings or fetches."""
 
     data: Name | None = None
-    dataset: Literal["asip", "example"] | None = None
+    dataset: Literal["asip", "beat_the_blues", "example"] | None = None
     clinician: Name | None = None
     unit: Name | None = None
     time: Name | None = None
@@ -65,12 +67,16 @@ class ModelTable(Table):
     replenishment: str = ""
     depletion: str = ""
     interventions: Lever = "both"
+    design: str = ""
     start: Literal["displaced", "stationary", "free"] = "displaced"
     spread: Literal["free", "shared_omega", "shared_sigma"] = "free"
     level: Literal["integrated", "sampled"] = "integrated"
-    randomised: bool = False
+    randomised: bool | None = None
     selection: bool | None = None
+    secular: Literal["none", "linear", "spline", "periods"] | None = None
+    secular_lever: Literal["replenishment", "depletion"] = "replenishment"
     periods: Annotated[int, Field(ge=0)] | None = None
+    varying: Literal["none", "unit", "clinician", "both"] | None = None
     split_covariates: bool = True
     priors: dict[Name, dict[str, Any]] = {}
 
@@ -83,6 +89,7 @@ class SamplingTable(Table):
     chains: Annotated[int, Field(ge=1)] = 4
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     target_accept: Annotated[float, Field(ge=0.5, lt=1)] = 0.85
+    compare_spreads: bool = True
 
 
 class ReportTable(Table):
@@ -101,6 +108,33 @@ class DecisionsTable(Table):
     costs: dict[Name, Annotated[float, Field(gt=0)]] = {}
 
 
+class TargetTable(Table):
+    """A stated target population: the shares that the levels of a column have in it."""
+
+    column: Name
+    shares: dict[Name, Annotated[float, Field(ge=0)]]
+
+
+class EstimandsTable(Table):
+    """What programmes are to be judged by. A horizon and a threshold have no default."""
+
+    horizon: Annotated[float, Field(gt=0)] | None = None
+    threshold: float | None = None
+    points: Literal["capacity", "score"] = "capacity"
+    comparisons: list[list[Name]] | None = None
+    by: Names = ()
+    target: TargetTable | None = None
+    show: Names | None = None
+
+
+class ForecastTable(Table):
+    """Paths with and without each programme from a date on, and under a planned roll-out."""
+
+    start: float | Name | datetime.date
+    horizon: Annotated[float, Field(gt=0)]
+    roll_out: Name | None = None
+
+
 class AnalysisTable(Table):
     """The whole analysis file."""
 
@@ -109,7 +143,9 @@ class AnalysisTable(Table):
     interventions: dict[Name, InterventionTable] = {}
     model: ModelTable = ModelTable()
     sampling: SamplingTable = SamplingTable()
+    estimands: EstimandsTable | None = None
     decisions: DecisionsTable | None = None
+    forecast: ForecastTable | None = None
     report: ReportTable = ReportTable()
 
 
@@ -157,7 +193,7 @@ def _contradictions(spec: AnalysisTable) -> list[str]:
     study, lines = spec.study, []
     if (study.data is None) == (study.dataset is None):
         lines.append(
-            'Give either `data` (a file) or `dataset` ("asip" or "example") in [study]'
+            'Give either `data` (a file) or `dataset` ("asip", "beat_the_blues" or "example") in [study]'
             + (", not both." if study.data else ".")
         )
     elif study.data is not None:
@@ -180,7 +216,10 @@ def _contradictions(spec: AnalysisTable) -> list[str]:
             )
         for name, table in spec.interventions.items():
             if table.column is not None or table.spells is not None:
-                lines.append(f'[interventions.{name}]: only `lever`, `shape` and `fixed` can be set; "{study.dataset}" brings the rest.')
+                lines.append(
+                    f"[interventions.{name}]: only `lever`, `design`, `shape` and `fixed` can be set;"
+                    f' "{study.dataset}" brings the rest.'
+                )
     if study.carry_limit is not None and study.missing_covariates != "carry":
         lines.append('[study] carry_limit: has a meaning only with missing_covariates = "carry".')
     return lines

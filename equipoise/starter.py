@@ -32,8 +32,16 @@ tune = 500
 chains = 4
 seed = 1
 
+[estimands]
+horizon = 26.0                         # how far ahead, in weeks: only the reader can say
+threshold = 35.0                       # C* under which a clinician counts as at risk, on 0-100
+
 [decisions]
 worthwhile = 5.0                       # smallest worthwhile change of C*, on 0-100: only who decides can know it
+
+[forecast]                             # paths with and without each programme, from where the clinicians were then
+start = 12.0
+horizon = 26.0
 
 [report]
 title = "The Equipoise demo: two programmes in twelve units"
@@ -182,6 +190,7 @@ class _Draft:
         self.add(
             f"# replenishment = {_value(example):<21} # covariates of log alpha, as an R-style formula",
             f"# depletion = {_value(example):<25} # covariates of log beta",
+            '# design = "parallel_trial"            # if it is not what `equipoise check` recognises from the spells',
             '# randomised = true                    # if who was exposed was drawn by lot',
         )
         self.key("interventions", "both", "the levers they act on: both, replenishment or depletion")
@@ -194,6 +203,14 @@ class _Draft:
             "",
             "# [decisions]                          # what to choose, in the report: needs",
             "# worthwhile = 5.0                     # the smallest worthwhile change of C*, on 0-100",
+            "",
+            "# [estimands]                          # what else programmes are judged by: needs",
+            "# horizon = 26.0                       # how far ahead, in the time unit",
+            "# threshold = 35.0                     # C* under which a clinician counts, on 0-100",
+            "",
+            "# [forecast]                           # paths with and without each programme",
+            "# start = 12.0                         # from this time (or date) on",
+            "# horizon = 26.0",
         )
         self.table("report")
         self.key("title", Path(guess["data"]).stem.replace("_", " ").strip() or "Report")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from numbers import Real
 
 import numpy as np
 import pandas as pd
 
-from ..datasets.errors import UserError, list_some, nearest
+from ..datasets.errors import UserError, is_number, known_interventions, nearest
 from ..models.priors import DEFAULTS, Prior
+from .options import NONE
 
-NONE = "no programme"
 FITTED = "as fitted"
 # priors of each programme's change of log C*, in place of the fitted one
 EFFECT_PRIORS = {
@@ -134,14 +133,13 @@ def _quantiles(values, weights, at) -> list[float]:
 
 
 def _check_number(what, value):
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+    if not (is_number(value) and value > 0):
         raise UserError(f"{what}, must be a number above 0; got {value!r}.")
 
 
 def _check_costs(costs, names) -> dict[str, float]:
     costs = dict(costs or {})
+    known_interventions(costs, names)
     for name, cost in costs.items():
-        if name not in names:
-            raise UserError(f"costs: the study has no programme {name!r}.{nearest(str(name), names)} It has: {list_some(names)}.")
         _check_number(f"the cost of {name}", cost)
     return {name: float(cost) for name, cost in costs.items()}

@@ -47,8 +47,11 @@ class Draws:
         """(chain, position among ``draws``, levers) for the chosen draws of every chain."""
         for c in range(self.chains):
             for n, d in enumerate(draws):
-                point = {name: value[c, d] for name, value in self.values.items()}
-                yield c, n, levers(point, self.design, self.model, np)
+                yield c, n, levers(self.point(c, d), self.design, self.model, np)
+
+    def point(self, chain: int, draw: int) -> dict[str, np.ndarray]:
+        """The sampled parameters of one draw."""
+        return {name: value[chain, draw] for name, value in self.values.items()}
 
     def thinned(self, most: int) -> np.ndarray:
         """Evenly spaced draws of each chain, at most ``most`` in all."""
@@ -61,7 +64,7 @@ class Draws:
         return self.design.data(layout, start_anchor=0.0 if self.model.start == "free" else 1.0)
 
 
-def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, np.ndarray]:
+def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, np.ndarray]:
     """Quantities by clinician, contrasts of interventions, and the log-likelihood.
 
     Returns
@@ -69,6 +72,10 @@ def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, np.ndarr
     posterior : dict of name -> (dims, array)
         ``alpha``, ``capacity``, ``level_deviation`` (the drawn e_i) and the values in force at the last survey.
     contrasts : dict of name -> (dims, array)
+    individual : dict of name -> (dims, array)
+        What estimands need of each clinician beside these: ``state_last``, capacity at the last survey, and, where
+        effects vary, ``level_deviation_effect`` and ``rate_deviation_effect``, what is added to an intervention's change
+        of log C* and log beta.
     log_likelihood : array (chain, draw, clinician)
     """
     design = draws.design
@@ -82,12 +89,16 @@ def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, np.ndarr
     change = np.empty((*shape, programmes))
     change_exposed = np.full((*shape, programmes), np.nan)
     exposed = exposed_clinicians(draws.study)
+    varied = [k for k in range(programmes) if design.moderation.varies(k)]
+    more = np.zeros((2, *shape, programmes if varied else 0, count))
+    states = np.empty((*shape, count))
     data = draws.data()
-    normals = rng.standard_normal((*shape, count))
+    normals, state_normals = rng.standard_normal((2, *shape, count))
     for c, d, lever in draws:
         arguments = lever.arguments
         log_likelihood[c, d], mean, var = kalman.log_likelihood(*data, *arguments)
         deviation = mean + np.sqrt(var) * normals[c, d]
+        states[c, d] = smoother.last_states(*data, *arguments, deviation, state_normals[c, d])
         level, rate = arguments[0], arguments[1]
         capacity = level[design.epoch_base] * (1 + deviation)
         last = level[design.epoch_last] * (1 + deviation)
@@ -98,7 +109,10 @@ def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, np.ndarr
         by_clinician["beta_last"][c, d] = rate[design.epoch_last]
         by_clinician["alpha_last"][c, d] = last * rate[design.epoch_last]
         for k in range(programmes):
-            moved = np.expm1(lever.theta_alpha[k] - lever.theta_beta[k]) * capacity
+            own_level, own_rate = lever.deviations.get(k, (0.0, 0.0))
+            if varied:
+                more[0, c, d, k], more[1, c, d, k] = own_level, own_rate
+            moved = np.expm1(lever.theta_alpha[k] - lever.theta_beta[k] + own_level) * capacity
             change[c, d, k] = moved.mean()
             if exposed[:, k].any():
                 change_exposed[c, d, k] = moved[exposed[:, k]].mean()
@@ -111,8 +125,13 @@ def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, np.ndarr
             "capacity_change_exposed": (dims, change_exposed),
             "score_change": (dims, score.change_to_points(change)),
         }
-    posterior = {name: (("chain", "draw", "clinician"), value) for name, value in by_clinician.items()}
-    return posterior, contrasts, log_likelihood
+    dims = ("chain", "draw", "clinician")
+    posterior = {name: (dims, value) for name, value in by_clinician.items()}
+    individual = {"state_last": (dims, states)}
+    if varied:
+        names = ("level_deviation_effect", "rate_deviation_effect")
+        individual |= {n: (("chain", "draw", "intervention", "clinician"), v) for n, v in zip(names, more, strict=True)}
+    return posterior, contrasts, individual, log_likelihood
 
 
 def survey_log_likelihood(draws: Draws) -> xr.Dataset:

@@ -6,14 +6,17 @@ import importlib.metadata
 import json
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
 from ..datasets.errors import UserError
+from ..models.capacity import SPREADS
 from ..models.exposure import exposed_clinicians
 from .convergence import ESS_LIMIT, diagnose, needs_second_try, problems
 from .derive import Draws, derive, latent_paths, model_coordinates, survey_log_likelihood
+from .options import study_columns
 from .results import SCHEMA, Fit
 from .sampling import Sampling, compile_model, sample
 
@@ -22,7 +25,7 @@ VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy
 
 def fit(
     model, study, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int | None = None,
-    target_accept: float = 0.85, progress: bool = True, cores: int | None = None,
+    target_accept: float = 0.85, compare_spreads: bool = False, progress: bool = True, cores: int | None = None,
 ) -> Fit:  # fmt: skip
     """Estimate alpha, beta and C* of every clinician and unit.
 
@@ -37,6 +40,9 @@ def fit(
     target_accept : float
         Acceptance target of NUTS, between 0 and 1. If draws diverge or R-hat passes 1.01, one second try is made with
         1 - (1 - target_accept) / 5.
+    compare_spreads : bool
+        Fit the model again under the other assumptions on the spread (`CapacityModel.spread`), so that `Fit.lever` can
+        show what the lever becomes under them. Nothing is done where no intervention has both levers.
     progress : bool
         Show a progress bar.
     cores : int, optional
@@ -97,13 +103,15 @@ def fit(
     for text in found:
         warnings.warn(text, UserWarning, stacklevel=2)
     tree = result.tree(pymc_model)
+    if compare_spreads and complete:
+        tree = other_spreads(tree, model, study, settings, progress, cores)
     tree.attrs["equipoise"] = json.dumps(
         {
             "schema": SCHEMA,
             "model": model.to_dict(),
             "equations": model.equations(study),
             "study_fingerprint": study.fingerprint,
-            "study": _study_facts(study),
+            "study": _study_facts(study, model),
             "sampling": vars(settings) | {"tries": tries, "seconds": round(seconds, 2)},
             "complete": complete,
             "warnings": found,
@@ -112,6 +120,31 @@ def fit(
         }
     )
     return Fit(tree, study)
+
+
+def other_spreads(tree, model, study, settings: Sampling, progress: bool, cores: int | None) -> xr.DataTree:
+    """The tree with a group ``spread_*`` for each other assumption on the spread: C*, and the effects on both levers."""
+    if "intervention_two_levers" not in tree["posterior"].sizes:
+        return tree
+    for spread in SPREADS:
+        if spread == model.spread:
+            continue
+        if progress:
+            print(f"The lever with spread = {spread!r} ...", flush=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # cautions were given with the model itself
+            compiled = compile_model(replace(model, spread=spread).build(study))
+        try:
+            raw, complete = sample(compiled, settings, progress, cores)
+        except KeyboardInterrupt:
+            break
+        if not complete:
+            break
+        kept = raw["posterior"].to_dataset()[["level", "theta_alpha", "theta_beta"]]
+        worst = diagnose(kept)["rhat"].max()
+        kept.attrs = {"rhat": float(worst), "divergences": int(raw["sample_stats"]["diverging"].sum())}
+        tree[f"spread_{spread}"] = kept
+    return tree
 
 
 def _settings(draws, tune, chains, seed, target_accept) -> Sampling:
@@ -139,7 +172,7 @@ class _Derived:
         self.stats = stats.map(lambda values: values.fillna("") if values.dtype == object else values)
         self.draws = Draws.of(self.posterior, model, study)
         rng = np.random.default_rng([self.seed, 1])
-        derived, contrasts, self.log_likelihood = derive(self.draws, rng)
+        derived, contrasts, self.individual, self.log_likelihood = derive(self.draws, rng)
         coords = model_coordinates(self.draws)
         axes = {"chain": np.arange(self.draws.chains), "draw": np.arange(self.draws.draws)}
         self.posterior = self.posterior.assign_coords(axes).assign(derived)
@@ -176,10 +209,16 @@ class _Derived:
                 "spell_end": (("spell",), study.spells["end"].to_numpy(float)),
                 "spell_dose": (("spell",), study.spells["dose"].to_numpy(float)),
                 "term_scale": (("term",), design.terms.scale),
+                "moderation_scale": (("moderation",), design.moderation.scale),
+                **{
+                    f"column_{name}": (("clinician",), values)
+                    for name, values in study_columns(study).items()
+                    if name != "unit"
+                },
             }
         )
         labels = {
-            dim: self.posterior[dim].to_numpy() for dim in ("clinician", "unit", "intervention", "term")
+            dim: self.posterior[dim].to_numpy() for dim in ("clinician", "unit", "intervention", "term", "moderation")
             if dim in self.posterior.coords
         }  # fmt: skip
         number = np.arange(design.survey_score.size)
@@ -200,6 +239,9 @@ class _Derived:
             "posterior_predictive": replicated,
             "latent_capacity": paths,
             "contrasts": self.contrasts,
+            "individual": xr.Dataset(
+                self.individual, coords=axes | {n: v for n, v in labels.items() if n in ("clinician", "intervention")}
+            ),
             "diagnostics": xr.Dataset.from_dataframe(self.diagnostics.set_index("quantity")),
         }
         return xr.DataTree.from_dict(groups)
@@ -223,10 +265,11 @@ def log_prior(draws: Draws) -> xr.Dataset:
     )
 
 
-def _study_facts(study) -> dict:
+def _study_facts(study, model) -> dict:
     """What tables, figures and the report need to know of the study, in plain values."""
     from ..datasets.describe import describe
 
+    secular, _ = model.resolve_secular(study, model.study_designs(study))
     return {
         "time_unit": study.time_unit,
         "origin": None if study.origin is None else study.origin.isoformat(),
@@ -237,5 +280,7 @@ def _study_facts(study) -> dict:
         },
         "interventions": list(study.interventions),
         "covariates": list(study.covariates),
+        "designs": [found.summary(secular) for found in model.study_designs(study).values()],
+        "secular": secular,
         "description": describe(study),
     }

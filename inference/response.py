@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ..models.exposure import doses_before
+from ..models.levers import added_by
 from ..models.likelihood import smoother
 from .derive import Draws
 
@@ -48,7 +49,7 @@ def exposed_difference(fit, most: int = 1000) -> xr.Dataset:
         arrays = (offset, prelude, gap, epoch, base, anchor)
         actual = smoother.expected_path(*arrays, level, rate, shift, deviation)[ends]
         for k in range(len(design.interventions)):
-            without = np.exp(-lever.moved[k])
+            without = np.exp(-added_by(k, lever, design))
             path = smoother.expected_path(*arrays, level * without[:, 0], rate * without[:, 1], shift, deviation)
             response = actual - path[ends]
             mine = exposed[owner, k]

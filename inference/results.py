@@ -14,6 +14,8 @@ from ..datasets.errors import UserError
 from ..models.capacity import CapacityModel
 from . import tables
 from .decisions import decisions
+from .estimands import estimands
+from .forecast import forecast
 from .lever import ZEROS, lever
 
 SCHEMA = 1
@@ -89,6 +91,14 @@ class Fit:
     def decisions(self, worthwhile: float, **options) -> pd.DataFrame:
         """Programmes against each other and against none, given the smallest worthwhile change; see `decisions.decisions`."""
         return decisions(self, worthwhile, **options)
+
+    def estimands(self, **asked) -> pd.DataFrame:
+        """What programmes are worth, standardised over clinicians; see `estimands.estimands`."""
+        return estimands(self, **asked)
+
+    def forecast(self, *, start, horizon: float, **options) -> pd.DataFrame:
+        """Expected paths with and without each programme, or under a plan; see `forecast.forecast`."""
+        return forecast(self, start=start, horizon=horizon, **options)
 
     def save(self, path) -> Path:
         """Write to netCDF: aside first, then moved into place, so that no half-written file is ever left.

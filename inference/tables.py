@@ -11,6 +11,7 @@ from ..models.levers import LN2
 from ..models.shapes import shape_parameters
 from .convergence import SAMPLE, measures
 
+_SIGNED = ("gamma", "moderation", "selection", "period", "knot", "drift", "start", "level_rate")
 LEVER_MEANING = {
     "alpha": "replenishment (points of 0-100 per {unit})",
     "beta": "depletion (per {unit})",
@@ -200,6 +201,7 @@ def population(fit, prob: float) -> pd.DataFrame:
         ("unit_level_sd", "standard deviation of log C* between units"),
         ("unit_rate_sd", "standard deviation of log beta between units"),
         ("start_shift", "distance from the steady state at the first survey (0-100)"),
+        ("drift", "change of log C* from the first to the last survey of the study"),
     ):
         if name in posterior:
             quantities[name] = (posterior[name], text)
@@ -208,13 +210,18 @@ def population(fit, prob: float) -> pd.DataFrame:
         ("gamma_beta", "term", "change of log beta by a unit of the scaled covariate"),
         *((name, f"intervention_{name}", f"{text}") for name, text in shape_parameters().items()),
         ("selection", "intervention_selected", "log C* of always against never exposed clinicians (selection)"),
+        ("moderation_alpha", "moderation", "change of an effect on log alpha by a unit of the scaled covariate"),
+        ("moderation_beta", "moderation", "change of an effect on log beta by a unit of the scaled covariate"),
+        ("effect_unit_sd", "intervention_by_unit", "standard deviation of the effect on log C* between units"),
+        ("effect_clinician_sd", "intervention_by_clinician", "standard deviation of the effect on log C* between clinicians"),
         ("period_effect", "period", "deviation of log C* in a calendar period"),
+        ("knot_effect", "knot", "deviation of log C* at a knot of the spline over calendar time"),
         ("intercept", "indicator_further", "intercept of a further score (0-100)"),
         ("loading", "indicator_further", "loading of a further score"),
     ):
         for label in posterior[dim].to_numpy() if name in posterior else ():
             values = posterior[name]
-            if name == "period_effect":  # reported around its average, as it enters the model
+            if name in ("period_effect", "knot_effect"):  # reported around its average, as it enters the model
                 values = values - values.mean(dim)
             values = values.sel({dim: label}, drop=True)
             if float(values.std()) > 0:
@@ -224,7 +231,7 @@ def population(fit, prob: float) -> pd.DataFrame:
         frame = summarise(fit, values, prob)
         frame.insert(0, "quantity", name)
         frame.insert(1, "meaning", text)
-        signed = bool((values < 0).any()) or name.startswith(("gamma", "selection", "period", "start", "level_rate"))
+        signed = bool((values < 0).any()) or name.startswith(_SIGNED)
         frame["p_positive"] = float((values > 0).mean()) if signed else np.nan
         frames.append(frame)
     table = pd.concat(frames, ignore_index=True)

@@ -69,8 +69,9 @@ def build_model(model, study) -> pm.Model:
         # with one sigma or one omega for all an intervention has no effect of its own on the spread
         for name in ("theta_alpha", "theta_beta") + (("theta_omega",) if model.spread == "free" else ()):
             _report(name, getattr(derived, name), "intervention")
-        for name in ("gamma_alpha", "gamma_beta"):
-            _report(name, getattr(derived, name), "term")
+        for name, dim in (("gamma", "term"), ("moderation", "moderation")):
+            for lever in ("alpha", "beta"):
+                _report(f"{name}_{lever}", getattr(derived, f"{name}_{lever}"), dim)
     return pymc_model
 
 

@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..datasets.errors import UserError, nearest
+from ..datasets.errors import UserError, known_interventions, nearest
 from .course import Course
+from .moderation import LEAST_CLINICIANS, LEAST_UNITS, VARYING
 from .priors import Prior, check_priors
+from .secular import KINDS, MOST_PERIODS
+from .study_designs import DESIGNS, recognise
 
 LEVERS = ("both", "replenishment", "depletion")
 STARTS = ("displaced", "stationary", "free")
 SPREADS = ("free", "shared_omega", "shared_sigma")
 LEVELS = ("integrated", "sampled")
-MOST_PERIODS = 6
+FREE_PERIODS = 4  # free periods where no roll-out sets their number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,8 @@ class CapacityModel:
     ----------
     replenishment, depletion : str
         Right-hand sides of R-style formulas for log alpha and log beta, such as ``"sleep + workload"``. Covariates are
-        centred and scaled; interventions enter by themselves and do not belong here.
+        centred and scaled; interventions enter by themselves, and here only in products with what their effect on that
+        lever depends on: ``"sleep + mindfulness * baseline_stress"``.
     interventions : {"both", "replenishment", "depletion"} or mapping
         The levers on which interventions act; a mapping sets it by intervention, the rest act on both.
     exposures : mapping
@@ -45,13 +49,26 @@ class CapacityModel:
         sigma shared, beta turns into a variance parameter: it is there to be compared, not to be trusted.
     level : {"integrated", "sampled"}
         Whether each clinician's level is integrated out exactly (normal) or sampled (lognormal).
-    randomised : bool
-        Whether exposure was randomised, so that no adjustment for selection is needed.
+    design : str or mapping
+        The study design (a name in `study_designs.DESIGNS`: ``"parallel_trial"``, ``"stepped_wedge"``, ...), for all
+        interventions or by intervention. Default: recognised from the spells and units. It brings secular time, the
+        comparison and its warnings; one that the spells contradict is an error.
+    randomised : bool, optional
+        Whether exposure was randomised, so that no adjustment for selection is needed. Default: where a stated design
+        is a randomised trial.
     selection : bool, optional
         Let a clinician's mean exposure enter the level (Mundlak 1978). Default: unless randomised.
+    secular : {"none", "linear", "spline", "periods"}, optional
+        What calendar time does to everyone's level. Default: what the design brings, such as free periods for a stepped
+        wedge and a line for a trial with a control group.
+    secular_lever : {"replenishment", "depletion"}
+        The lever by which calendar time moves the level.
     periods : int, optional
-        Number of calendar periods with an effect of their own on the level; 0 for none. Default: 2 to 6 where an
-        intervention is rolled out at different dates, none elsewhere.
+        Number of free calendar periods; 0 for no secular time. Default: 2 to 6, by the dates of the roll-out.
+    varying : {"none", "unit", "clinician", "both"}, optional
+        Whether effects on log C* differ between units, or clinicians, around their average, with shrinkage. Default: by
+        unit in a stepped wedge of 8 units or more, by clinician in N-of-1 trials of 10 clinicians or more; elsewhere
+        the design cannot tell it from other differences, and effects do not vary.
     split_covariates : bool
         Split covariates that vary in time into the person's mean and the deviation from it.
     priors : mapping
@@ -76,15 +93,25 @@ class CapacityModel:
     start: str = "displaced"
     spread: str = "free"
     level: str = "integrated"
-    randomised: bool = False
+    design: str | Mapping[str, str] = ""
+    randomised: bool | None = None
     selection: bool | None = None
+    secular: str | None = None
+    secular_lever: str = "replenishment"
     periods: int | None = None
+    varying: str | None = None
     split_covariates: bool = True
     priors: Mapping[str, Prior] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name, allowed in (("start", STARTS), ("spread", SPREADS), ("level", LEVELS)):
+        options = {"start": STARTS, "spread": SPREADS, "level": LEVELS, "secular_lever": LEVERS[1:]}
+        options |= {name: allowed for name, allowed in (("secular", KINDS), ("varying", VARYING)) if getattr(self, name) is not None}
+        for name, allowed in options.items():
             _one_of(name, getattr(self, name), allowed)
+        if isinstance(self.design, Mapping):
+            object.__setattr__(self, "design", dict(self.design))
+        for name in self.design.values() if isinstance(self.design, dict) else [self.design] if self.design else []:
+            _one_of("design", name, tuple(DESIGNS))
         if isinstance(self.interventions, Mapping):
             for name, lever in self.interventions.items():
                 _one_of(f"interventions[{name!r}]", lever, LEVERS)
@@ -100,13 +127,19 @@ class CapacityModel:
                 raise UserError(
                     f"{name} must be the text of a formula, such as 'sleep + workload'; got {getattr(self, name)!r}."
                 )
-        for name, kinds in (("randomised", (bool,)), ("selection", (bool, type(None))), ("split_covariates", (bool,))):
+        optional = (bool, type(None))
+        for name, kinds in (("randomised", optional), ("selection", optional), ("split_covariates", (bool,))):
             if not isinstance(getattr(self, name), kinds):
                 raise UserError(f"{name} must be true or false; got {getattr(self, name)!r}.")
         if self.periods is not None and (
             not isinstance(self.periods, int) or isinstance(self.periods, bool) or self.periods < 0 or self.periods > 50
         ):
             raise UserError(f"periods must be a whole number from 0 to 50; got {self.periods!r}.")
+        if self.periods is not None and self.secular not in (None, "periods" if self.periods > 1 else "none"):
+            raise UserError(f'periods = {self.periods} does not go with secular = "{self.secular}"; state one of them.')
+        trials = [d for d in self._stated_designs() if DESIGNS[d].randomised]
+        if self.randomised is False and trials:
+            raise UserError(f"design = {trials[0]!r} says that exposure was randomised, and randomised = false that it was not.")
         object.__setattr__(self, "priors", check_priors(self.priors))
 
     def __hash__(self):
@@ -117,8 +150,8 @@ class CapacityModel:
         plain = {
             name: getattr(self, name)
             for name in (
-                "replenishment", "depletion", "interventions", "start", "spread", "level", "randomised", "selection",
-                "periods", "split_covariates",
+                "replenishment", "depletion", "interventions", "design", "start", "spread", "level", "randomised",
+                "selection", "secular", "secular_lever", "periods", "varying", "split_covariates",
             )
         }  # fmt: skip
         return plain | {
@@ -134,15 +167,42 @@ class CapacityModel:
                 raise UserError(f"a model has no option {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
         return cls(**given)
 
+    def _stated_designs(self) -> list[str]:
+        return list(self.design.values()) if isinstance(self.design, dict) else [self.design] if self.design else []
+
+    @property
+    def is_randomised(self) -> bool:
+        """Whether exposure was randomised: as stated, or as the stated designs of all interventions say."""
+        if self.randomised is not None:
+            return self.randomised
+        stated = self._stated_designs()
+        return bool(stated) and all(DESIGNS[d].randomised for d in stated)
+
     @property
     def adjust_selection(self) -> bool:
-        return not self.randomised if self.selection is None else self.selection
+        return not self.is_randomised if self.selection is None else self.selection
+
+    def study_designs(self, study) -> dict:
+        """The study design of each intervention, recognised from its spells or as stated.
+
+        Raises
+        ------
+        UserError
+            If the spells contradict a stated design.
+        """
+        if isinstance(self.design, dict):
+            known_interventions(self.design, study.interventions)
+            stated = self.design
+        else:
+            stated = dict.fromkeys(study.interventions, self.design) if self.design else {}
+        endless = [n for n, c in self.exposures.items() if any(s.endless for s in c.chain)]
+        return recognise(study, self.is_randomised, stated, endless)
 
     def levers(self, interventions) -> tuple[np.ndarray, np.ndarray]:
         """Whether each intervention acts on alpha, and on beta (bool arrays)."""
         chosen = self.interventions
         if isinstance(chosen, Mapping):
-            _known(chosen, interventions)
+            known_interventions(chosen, interventions)
             lever = [chosen.get(name, "both") for name in interventions]
         else:
             lever = [chosen] * len(interventions)
@@ -153,35 +213,58 @@ class CapacityModel:
 
     def courses(self, interventions) -> tuple[Course, ...]:
         """The course of exposure to each intervention."""
-        _known(self.exposures, interventions)
+        known_interventions(self.exposures, interventions)
         return tuple(self.exposures.get(name, Course()) for name in interventions)
 
-    def resolve_periods(self, study, staggered) -> int:
-        """Number of calendar periods: as stated, or what a staggered roll-out asks for."""
+    def resolve_secular(self, study, recognised) -> tuple[str, int]:
+        """Secular time and its number of free periods: as stated, or as the designs ask for."""
+        kind = self.secular or max((r.secular for r in recognised.values()), key=KINDS.index, default="none")
         if self.periods is not None:
-            return self.periods
-        if not staggered:
-            return 0
-        starts = study.spells.loc[study.spells["intervention"].isin(staggered), "start"].nunique()
-        return int(np.clip(starts + 1, 2, MOST_PERIODS))
+            kind = "periods" if self.periods > 1 else "none"
+        dates = max((len(r.pattern.starts) for r in recognised.values() if r.secular == "periods"), default=0)
+        return kind, self.periods or (min(dates + 1, MOST_PERIODS) if dates else FREE_PERIODS)
+
+    def resolve_varying(self, study, recognised) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Interventions whose effects vary by unit and by clinician: as stated, or where the design can tell."""
+        names = list(study.interventions)
+        if self.varying is not None:
+            if self.varying in ("unit", "both") and names and study.n_units < 2:
+                raise UserError(f'varying = "{self.varying}": the study has one unit only.')
+            if self.varying in ("clinician", "both") and names and study.n_clinicians < 2:
+                raise UserError(f'varying = "{self.varying}": the study has one clinician only.')
+            every = tuple(range(len(names)))
+            return (
+                every if self.varying in ("unit", "both") else (),
+                every if self.varying in ("clinician", "both") else (),
+            )
+        by_unit, by_clinician = [], []
+        for k, found in enumerate(recognised.values()):
+            exposed, design = found.pattern.exposed, found.design and found.design.name
+            if design == "stepped_wedge" and np.unique(study.unit_code[exposed]).size >= LEAST_UNITS:
+                by_unit.append(k)
+            if design == "n_of_1" and exposed.sum() >= LEAST_CLINICIANS:
+                by_clinician.append(k)
+        return tuple(by_unit), tuple(by_clinician)
 
     def cautions(self, study) -> list[str]:
         """Sentences on adjustments that were switched off against the design."""
-        from .exposure import mean_exposures, staggered_roll_outs
+        from .exposure import mean_exposures
 
         found = []
         exposure = mean_exposures(study)
-        if self.selection is False and not self.randomised and (exposure.std(axis=0) > 0.01).any():
+        if self.selection is False and not self.is_randomised and (exposure.std(axis=0) > 0.01).any():
             found.append(
                 "Selection is not adjusted for (selection = false) although the study is not said to be randomised: "
                 "a difference between those who took a programme and those who did not counts as its effect."
             )
-        if self.periods is not None and self.periods < 2:
-            names = [study.interventions[k] for k in staggered_roll_outs(study)]
+        if self.secular == "none" or (self.periods is not None and self.periods < 2):
+            designs = self.study_designs(study)
+            names = [n for n, r in designs.items() if r.secular != "none"]
             if names:
+                titles = " and ".join(dict.fromkeys(designs[n].design.title for n in names))
                 found.append(
-                    f"No period effect (periods = {self.periods}) although {' and '.join(names)} "
-                    "started at different dates: a drift over calendar time counts as the effect of the programme."
+                    f"No secular time although the design of {' and '.join(names)} asks for it ({titles}): a drift over "
+                    "calendar time counts as the effect of the programme."
                 )
         return found
 
@@ -204,13 +287,6 @@ class CapacityModel:
         from .equations import write_equations
 
         return write_equations(self, study)
-
-
-def _known(names, interventions) -> None:
-    for name in names:
-        if name not in interventions:
-            known = ", ".join(interventions) or "none"
-            raise UserError(f"the study has no intervention {name!r}.{nearest(name, interventions)} It has: {known}.")
 
 
 def _one_of(name, value, allowed):

@@ -14,11 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 
-from ..datasets.errors import UserError, nearest
+from ..datasets.errors import UserError, is_number, nearest
 from .shapes import SHAPES
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
@@ -69,12 +68,13 @@ class Course:
                 raise UserError(f"{where}: no shape {name!r}.{nearest(str(name), SHAPES)} Known: {', '.join(SHAPES)}.")
             if list(names).count(name) > 1:
                 raise UserError(f"{where}: {name!r} is named more than once.")
-        endless = [n for n in names if n in ("step", "fade_from_start")]
-        if (endless and "fade" in names) or len(endless) > 1:
-            other = "fade" if "fade" in names else endless[1]
-            raise UserError(f"{where}: {endless[0]!r} and {other!r} say different things on what comes after the end.")
-        course = cls(tuple(names), _fixed(given.get("fixed", {}), names, where))
-        return course
+        endless = [name for name in names if SHAPES[name].endless]
+        others = [name for name in names if SHAPES[name].after is not None] + endless[1:]
+        if endless and others:
+            raise UserError(
+                f"{where}: {endless[0]!r} and {others[0]!r} say different things on what comes after the end."
+            )
+        return cls(tuple(names), _fixed(given.get("fixed", {}), names, where))
 
     def to_dict(self) -> dict:
         return {"shape": list(self.shapes), "fixed": dict(self.fixed)}
@@ -191,6 +191,6 @@ def _fixed(given, names, where) -> tuple[tuple[str, float], ...]:
         if name not in known:
             has = f"has {', '.join(known)}" if known else "has no parameters"
             raise UserError(f"{where}: {', '.join(names)} has no parameter {name!r}.{nearest(str(name), known)} It {has}.")
-        if not isinstance(value, Real) or isinstance(value, bool) or not (0 < value < math.inf):
+        if not (is_number(value) and value > 0):
             raise UserError(f"{where}: {name} must be a positive number; got {value!r}.")
     return tuple((name, float(given[name])) for name in known if name in given)

@@ -7,9 +7,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from .course import Course
-from .exposure import mean_exposures, staggered_roll_outs
+from .exposure import mean_exposures
+from .moderation import Moderation, build_moderation, split_formula
+from .secular import Secular, secular_time
+from .study_designs import Recognised
 from .terms import Terms, build_terms
-from .timeline import INDEX, Cells, Layout, Timeline, lay_out, period_boundaries
+from .timeline import INDEX, Cells, Layout, Timeline, lay_out
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,14 @@ class Design:
         force at the last survey.
     epoch_start : int array (clinicians)
         Like the base epoch, but in the calendar period of the first survey: the level that the start is set by.
-    epoch_columns : float array (epochs x (terms, interventions, periods))
-        Values of the terms, doses (0 where exposure has a shape: `cells`), and 1 in the column of the calendar period;
-        the base epochs have no period.
+    epoch_columns : float array (epochs x (terms, interventions, secular time))
+        Values of the terms, doses (0 where exposure has a shape: `cells`), and the columns of secular time; the base
+        epochs are at its average.
     mean_exposure : float array (clinicians x selected interventions), centred
     selected : tuple of int, interventions whose mean exposure enters the level
-    period_edges : float array, boundaries of the calendar periods (empty: no period effect)
-    staggered : tuple of int, interventions rolled out at different times
+    secular : Secular, what calendar time does
+    recognised : dict of str to Recognised, the study design of each intervention
+    moderation : Moderation, what the effects vary with
     survey_score, survey_repeats, survey_indicator : arrays (surveys)
         Scores on the 0-100 scale (NaN where missing), answers averaged in each, and the code of the indicator.
     unit_code : int array (clinicians)
@@ -52,8 +56,9 @@ class Design:
     epoch_columns: np.ndarray
     mean_exposure: np.ndarray
     selected: tuple[int, ...]
-    period_edges: np.ndarray
-    staggered: tuple[int, ...]
+    secular: Secular
+    recognised: dict[str, Recognised]
+    moderation: Moderation
     survey_score: np.ndarray
     survey_repeats: np.ndarray
     survey_indicator: np.ndarray
@@ -74,10 +79,6 @@ class Design:
     @property
     def n_epochs(self) -> int:
         return self.epoch_columns.shape[0]
-
-    @property
-    def n_periods(self) -> int:
-        return max(self.period_edges.size - 1, 0)
 
     def estimated_shapes(self) -> dict[str, list[str]]:
         """Shape parameters that are sampled, each with the interventions that have it."""
@@ -107,10 +108,17 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
     UserError
         If a formula cannot be used with the study's covariates.
     """
-    terms = build_terms(study, model.replenishment, model.depletion, model.split_covariates)
+    columns = study.covariates
+    plain = [
+        split_formula(getattr(model, option), columns, study.interventions, option)[0]
+        for option in ("replenishment", "depletion")
+    ]
+    terms = build_terms(study, *plain, model.split_covariates)
     on_alpha, on_beta = model.levers(study.interventions)
-    staggered = staggered_roll_outs(study)
-    edges = period_boundaries(study, model.resolve_periods(study, staggered))
+    recognised = model.study_designs(study)
+    secular = secular_time(study, *model.resolve_secular(study, recognised))
+    moderation = build_moderation(study, model, *model.resolve_varying(study, recognised))
+    edges = secular.edges
     courses = model.courses(study.interventions)
     timeline = Timeline(study, terms, edges, courses)
     count, n_interventions = study.n_clinicians, len(study.interventions)
@@ -124,14 +132,14 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
     owner = np.empty(n_epochs, INDEX)
     values = np.zeros((n_epochs, len(terms.names)))
     dose = np.zeros((n_epochs, n_interventions))
-    period = np.zeros((n_epochs, max(edges.size - 1, 0)))
+    calendar = np.zeros((n_epochs, secular.n_columns))
     cell = {j: np.full(n_epochs, -1) for j in timeline.cells}
     for key, k in epoch_of.items():
         if key[0] in ("base", "start"):
             owner[k] = key[1]
             values[k] = terms.clinician[key[1]]
             if key[0] == "start":
-                period[k, int(timeline.period(timeline.time[timeline.occasion_offset[key[1]]]))] = 1.0
+                calendar[k] = secular.basis[int(timeline.period(timeline.time[timeline.occasion_offset[key[1]]]))]
         else:
             owner[k] = key[0]
             values[k] = terms.clinician[key[0]] if key[1] < 0 else terms.occasion[int(key[1])]
@@ -139,7 +147,7 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
             for j in timeline.cells:
                 cell[j][k] = -key[3 + j] - 1 if key[3 + j] < 0 else -1
             if edges.size:
-                period[k, int(key[2])] = 1.0
+                calendar[k] = secular.basis[int(key[2])]
 
     exposure = mean_exposures(study)
     exposure -= exposure.mean(axis=0, keepdims=True)
@@ -154,11 +162,12 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
         epoch_base=timeline.base,
         epoch_start=timeline.base + INDEX(count if edges.size else 0),
         epoch_last=layout.step_epoch[layout.step_offset[1:] - 1],
-        epoch_columns=np.concatenate([values, dose, period], axis=1),
+        epoch_columns=np.concatenate([values, dose, calendar], axis=1),
         mean_exposure=exposure[:, list(selected)],
         selected=selected,
-        period_edges=edges,
-        staggered=staggered,
+        secular=secular,
+        recognised=recognised,
+        moderation=moderation,
         survey_score=surveys["capacity"].to_numpy(float).copy(),
         survey_repeats=surveys["repeats"].to_numpy(float).copy(),
         survey_indicator=surveys["indicator"].to_numpy(INDEX).copy(),

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from .priors import DEFAULTS, MEANINGS
 
+_SECULAR = {
+    "none": "",
+    "linear": "drift (t - middle)/length",
+    "spline": "spline(t; knot_effect)",
+    "periods": "period_effect[period(t)]",
+}
 _START = {
     "displaced": "C_i(first survey) ~ Normal(C*_off,i + start_shift + response to spells begun earlier, (start_sd_ratio omega_i)^2)",
     "stationary": "C_i(first survey) ~ Normal(C*_off,i + response to spells begun earlier, omega_i^2)",
@@ -19,8 +25,8 @@ _SPREAD = {
 def write_equations(model, study=None) -> str:
     """Text of `CapacityModel.equations`."""
     interventions, terms_alpha, terms_beta, levers = ["k"], [], [], "both"
-    n_units, selected, n_periods, indicators = 2, ["k"], 1, 1
-    table = None
+    n_units, selected, secular, indicators = 2, ["k"], model.secular or ("periods" if model.periods else "none"), 1
+    table, varying = None, []
     if study is not None:
         from .design import build_design
         from .parameters import parameter_table
@@ -31,10 +37,11 @@ def write_equations(model, study=None) -> str:
         on_alpha, on_beta = design.on_alpha, design.on_beta
         terms_alpha = [n for n, a in zip(design.terms.names, design.terms.on_alpha, strict=True) if a]
         terms_beta = [n for n, b in zip(design.terms.names, design.terms.on_beta, strict=True) if b]
-        n_units, n_periods, indicators = design.n_units, design.n_periods, len(design.indicators)
+        n_units, secular, indicators = design.n_units, design.secular.kind, len(design.indicators)
         selected = [interventions[k] for k in design.selected]
         alpha_programmes = [n for n, a in zip(interventions, on_alpha, strict=True) if a]
         beta_programmes = [n for n, b in zip(interventions, on_beta, strict=True) if b]
+        varying = _varying(design)
     else:
         terms_alpha = [model.replenishment] if model.replenishment else []
         terms_beta = [model.depletion] if model.depletion else []
@@ -43,7 +50,6 @@ def write_equations(model, study=None) -> str:
         beta_programmes = ["k"] if levers != "replenishment" else []
         if not model.adjust_selection:
             selected = []
-        n_periods = model.periods or 0
 
     unit_level = " + unit_level_sd * c_u" if n_units > 1 else ""
     unit_rate = " + unit_rate_sd * b_u" if n_units > 1 else ""
@@ -52,7 +58,11 @@ def write_equations(model, study=None) -> str:
     alpha_terms += "".join(f" + theta_alpha[{k}] d[{k}](t)" for k in alpha_programmes)
     beta_terms += "".join(f" + theta_beta[{k}] d[{k}](t)" for k in beta_programmes)
     level_only = "".join(f" + selection[{k}] (mean exposure to {k})" for k in selected)
-    level_only += " + period_effect[period(t)]" if n_periods else ""
+    drift = _SECULAR[secular]
+    if model.secular_lever == "replenishment":
+        level_only += f" + {drift}" if drift else ""
+    elif drift:
+        beta_terms += f" - ({drift})"
     moved = "".join(f" + theta_omega[{k}] d[{k}](t)" for k in interventions)
 
     lines = [
@@ -79,6 +89,8 @@ def write_equations(model, study=None) -> str:
         "Measurement",
         "  score ~ Normal(C, (step^2/12 + error^2) / answers averaged), on the 0-100 scale",
     ]
+    if varying:
+        lines += ["Effects that vary, around the average clinician's", *varying]
     if indicators > 1:
         lines.append("  further scores ~ Normal(intercept + loading C, step^2/12 + error_sd^2)")
     if table is None:
@@ -107,6 +119,21 @@ def write_equations(model, study=None) -> str:
         mark = " (stated)" if name in model.priors else ""
         lines.append(f"  {name:<{width}} ~ {text}{mark}   {MEANINGS[name]}")
     return "\n".join(lines)
+
+
+def _varying(design) -> list[str]:
+    """Lines on effects that differ between clinicians."""
+    m, lines = design.moderation, []
+    for j, (label, k) in enumerate(zip(m.names, m.intervention, strict=True)):
+        covariate = label.removeprefix(f"{design.interventions[k]}:")
+        for lever, acts in (("alpha", m.on_alpha[j]), ("beta", m.on_beta[j])):
+            if acts:
+                lines.append(f"  theta_{lever}[{design.interventions[k]}] + moderation_{lever}[{label}] x[{covariate}]")
+    for who, members in (("unit", m.by_unit), ("clinician", m.by_clinician)):
+        for k in members:
+            name = design.interventions[k]
+            lines.append(f"  change of log C* by {name} + effect_{who}_sd[{name}] * v_{who[0]},   v ~ Normal(0, 1)")
+    return lines
 
 
 def _own(model) -> str:

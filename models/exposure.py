@@ -1,24 +1,8 @@
-"""Who was exposed to which intervention, for how long, and whether the roll-out was staggered."""
+"""Who was exposed to which intervention, and for how long."""
 
 from __future__ import annotations
 
 import numpy as np
-
-
-def staggered_roll_outs(study) -> tuple[int, ...]:
-    """Interventions that start at different dates and then run on: programme and calendar time are confounded."""
-    _, last = study.follow_up
-    found = []
-    for k in range(len(study.interventions)):
-        spells = study.spells[study.spells["intervention"] == k]
-        if spells.empty:
-            continue
-        code = spells["clinician"].to_numpy(int)
-        stays = (np.bincount(code, minlength=study.n_clinicians)[code] == 1) & (spells["end"].to_numpy() >= last[code])
-        starts = np.unique(spells["start"].to_numpy()[stays])
-        if stays.mean() >= 0.8 and starts.size > 1 and np.ptp(starts) > study.median_gap:
-            found.append(k)
-    return tuple(found)
 
 
 def mean_exposures(study) -> np.ndarray:

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from .moderation import deviations
+from .secular import secular_effect
 from .timeline import combined
 
 LN2 = float(np.log(2.0))
@@ -46,10 +48,13 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
     -------
     namespace
         ``clinician`` (clinicians x 3: log C* at e = 0, log beta, log omega), ``shift`` (epochs x 3, added to it),
-        ``rest`` (the likelihood's other parameters), with NumPy ``moved`` (for each intervention what it adds to
-        ``shift``) and ``arguments`` (the ten parameters of
+        ``rest`` (the likelihood's other parameters), ``effects`` (terms, interventions and secular time x 3),
+        ``added`` (by intervention that has a shape or whose effect varies, what it adds to ``shift``) and ``deviations``
+        (by intervention whose effect varies, what clinicians' changes of log C* and log beta add to the average one),
+        with NumPy ``arguments`` (the ten parameters of
         `likelihood.filter.log_likelihood`, in its order), ``theta_alpha``, ``theta_beta``, ``theta_omega``
-        (interventions), ``gamma_alpha``, ``gamma_beta`` (terms), ``trait_sd``, ``omega``, ``error_sd`` (0-100),
+        (interventions), ``gamma_alpha``, ``gamma_beta`` (terms), ``moderation_alpha``, ``moderation_beta`` (columns of
+        `Moderation`), ``trait_sd``, ``omega``, ``error_sd`` (0-100),
         ``capacity_unit``, ``beta_unit`` (units), ``beta``, ``omega_clinician`` (clinicians, in the base epoch),
         ``correlation``.
     """
@@ -65,6 +70,8 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
     terms = design.terms
     out.gamma_alpha, out.gamma_beta = _effects(p, "covariate_level", "covariate_speed", terms)
     out.theta_alpha, out.theta_beta = _effects(p, "level_change", "speed_up", design)
+    out.moderation_alpha, out.moderation_beta = _effects(p, "moderation_level", "moderation_speed", design.moderation)
+    out.deviations = deviations(p, design, out.moderation_alpha, out.moderation_beta)
     out.theta_omega = p.get("spread_change", np.zeros(len(design.interventions)))
 
     # units and clinicians
@@ -96,9 +103,11 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         effects.append([out.gamma_alpha - out.gamma_beta, out.gamma_beta, none])
     if design.interventions:
         effects.append([out.theta_alpha - out.theta_beta, out.theta_beta, out.theta_omega])
-    if design.n_periods:
-        none = np.zeros(design.n_periods)
-        effects.append([p["period_effect"] - p["period_effect"].mean(), none, none])
+    if design.secular.n_columns:
+        drift = secular_effect(p, design.secular, math)
+        none = np.zeros(design.secular.n_columns)
+        effects.append([drift, none if model.secular_lever == "replenishment" else -drift, none])
+    out.effects, out.added = None, {}
     if effects:
         columns = [math.concatenate([e[c] for e in effects]) for c in range(3)]
         if model.spread == "shared_sigma":
@@ -107,16 +116,29 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
             columns[2] = 0.0 * columns[1]
         effects = math.stack(columns, axis=1)
         out.shift = design.epoch_columns @ effects
-        out.moved = _moved_by_doses(design, effects) if math is np else None
-        for cells in design.cells:
-            effect = effects[len(terms.names) + cells.intervention]
-            # what acts on the level late in a cell tells more at its end; decay goes by the plain average of the rate
-            level = exposure(p, design, cells, LN2 / p["half_life"], math)
-            plain = exposure(p, design, cells, 0.0, math)
-            moved = math.stack([level * effect[0], plain * effect[1], plain * effect[2]], axis=1)
+        out.effects = effects
+        shaped = {cells.intervention: cells for cells in design.cells}
+        owner = design.epoch_clinician
+        for k in range(len(design.interventions)):
+            if k not in shaped and k not in out.deviations:
+                continue
+            column = len(terms.names) + k
+            effect, dose = effects[column], design.epoch_columns[:, column]
+            if k in shaped:
+                # what acts on the level late in a cell tells more at its end; decay goes by the plain average of the rate
+                level = exposure(p, design, shaped[k], LN2 / p["half_life"], math)
+                plain = exposure(p, design, shaped[k], 0.0, math)
+                moved = math.stack([level * effect[0], plain * effect[1], plain * effect[2]], axis=1)
+            else:
+                level = plain = dose
+                moved = 0.0  # the average effect is in the columns
+            if k in out.deviations:
+                more_level, more_rate = out.deviations[k]
+                sigma = -0.5 if model.spread == "shared_sigma" else 0.0
+                by_rate = plain * more_rate[owner]
+                moved = moved + math.stack([level * more_level[owner], by_rate, sigma * by_rate], axis=1)
             out.shift = out.shift + moved
-            if math is np:
-                out.moved[cells.intervention] = moved
+            out.added[k] = moved if k in shaped else moved + dose[:, None] * effect
     else:
         out.shift = math.zeros((design.n_epochs, 3))
 
@@ -162,12 +184,10 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
     return out
 
 
-def _moved_by_doses(design, effects) -> list[np.ndarray]:
-    """What each intervention without a shape adds to the logs of each epoch (epochs x 3)."""
-    first = len(design.terms.names)
-    return [
-        design.epoch_columns[:, first + k, None] * effects[first + k] for k in range(len(design.interventions))
-    ]
+def added_by(k: int, lever, design):
+    """What intervention k adds to the logs of each epoch (epochs x 3), given its `levers`."""
+    column = len(design.terms.names) + k
+    return lever.added.get(k, design.epoch_columns[:, [column]] * lever.effects[column])
 
 
 def exposure(p, design, cells, rate, math):

@@ -48,7 +48,14 @@ def coordinates(study, design) -> dict[str, list]:
         "intervention_selected": [design.interventions[k] for k in design.selected],
         "term": list(design.terms.names),
         "term_two_levers": [n for n, b in zip(design.terms.names, terms_both, strict=True) if b],
-        "period": list(range(1, design.n_periods + 1)),
+        "moderation": list(design.moderation.names),
+        "moderation_two_levers": [
+            n for n, a, b in zip(design.moderation.names, design.moderation.on_alpha, design.moderation.on_beta, strict=True)
+            if a and b
+        ],
+        "intervention_by_unit": [design.interventions[k] for k in design.moderation.by_unit],
+        "intervention_by_clinician": [design.interventions[k] for k in design.moderation.by_clinician],
+        **({design.secular.dim: list(design.secular.labels)} if design.secular.dim else {}),
         **{f"intervention_{name}": who for name, who in design.estimated_shapes().items()},
         "indicator": list(design.indicators),
         "indicator_further": list(design.indicators[1:]),
@@ -98,7 +105,13 @@ def parameter_table(model, study, design) -> list[Parameter]:
     add("selection", "intervention_selected")
     add("covariate_level", "term")
     add("covariate_speed", "term_two_levers")
-    add("period_effect", "period")
+    add("moderation_level", "moderation")
+    add("moderation_speed", "moderation_two_levers")
+    for who in ("unit", "clinician"):
+        add(f"effect_{who}_sd", f"intervention_by_{who}")
+        add(f"effect_{who}_z", f"intervention_by_{who}", who, latent=True)
+    if design.secular.n_columns:
+        add(design.secular.parameter, *([design.secular.dim] if design.secular.dim else []))
     add("intercept", "indicator_further")
     add("loading", "indicator_further")
     add("error_sd", "indicator_further")

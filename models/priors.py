@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 
-from ..datasets.errors import UserError, nearest
+from ..datasets.errors import UserError, is_number, nearest
 from .shapes import SHAPES, shape_parameters
 
 # family -> (its arguments, the parameters it can describe)
@@ -61,11 +60,11 @@ class Prior:
         for name in names:
             value = arguments[name]
             if name == "concentration":
-                if not isinstance(value, (list, tuple)) or not all(_is_number(v) and v > 0 for v in value):
+                if not isinstance(value, (list, tuple)) or not all(is_number(v) and v > 0 for v in value):
                     raise UserError(f"{name} must be a list of positive numbers; got {value!r}.")
                 clean.append((name, tuple(float(v) for v in value)))
                 continue
-            if not _is_number(value):
+            if not is_number(value):
                 raise UserError(f"{name} of a {family} prior must be a finite number; got {value!r}.")
             if name == "factor" and value <= 1:
                 raise UserError(
@@ -172,10 +171,6 @@ class Prior:
         return f"{name}({', '.join(f'{k} {v:.3g}' for k, v in self.arguments)})"
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
 # What each prior is on, in the words of the report. Units: C in points of 0-100, time in the study's unit.
 MEANINGS = {
     "level": "steady state C* of the median clinician, interventions off (0-100)",
@@ -197,7 +192,13 @@ MEANINGS = {
     "covariate_level": "change of log C* by one standard deviation of a covariate",
     "covariate_speed": "common change of log alpha and log beta by one standard deviation of a covariate",
     "selection": "difference of log C* between clinicians always and never exposed (selection)",
+    "moderation_level": "change of an intervention's effect on log C* by one standard deviation of a covariate",
+    "moderation_speed": "common change of its effects on log alpha and log beta by one standard deviation of a covariate",
+    "effect_unit_sd": "standard deviation between units of an intervention's effect on log C*",
+    "effect_clinician_sd": "standard deviation between clinicians of an intervention's effect on log C*",
     "period_effect": "deviation of log C* in a calendar period from the average over periods (centred as it enters)",
+    "drift": "change of log C* along a line from the first to the last survey of the study",
+    "knot_effect": "deviation of log C* at a knot of the spline over calendar time (centred as it enters)",
     "intercept": "intercept of a further score (0-100)",
     "loading": "loading of a further score on capacity",
     "error_sd": "error standard deviation of a further score, beyond rounding (0-100)",
@@ -226,7 +227,13 @@ DEFAULTS = {
     "covariate_speed": Prior.of("normal", mean=0, sd=0.35),
     # wide: where it is shrunk, what it should take up (who chose to be exposed) leaks back into the effect
     "selection": Prior.of("normal", mean=0, sd=0.5),
+    "moderation_level": Prior.of("normal", mean=0, sd=0.1),
+    "moderation_speed": Prior.of("normal", mean=0, sd=0.2),
+    "effect_unit_sd": Prior.of("half_normal", sd=0.1),
+    "effect_clinician_sd": Prior.of("half_normal", sd=0.1),
     "period_effect": Prior.of("normal", mean=0, sd=0.1),
+    "drift": Prior.of("normal", mean=0, sd=0.15),
+    "knot_effect": Prior.of("normal", mean=0, sd=0.1),
     "intercept": Prior.of("normal", mean=0, sd=15),
     "loading": Prior.of("lognormal", median=1, factor=1.35),
     "error_sd": Prior.of("lognormal", median=10, factor=2),

@@ -133,7 +133,9 @@ def simulate(model, study, parameters: Mapping | None = None, seed=None, *, roun
             "theta_alpha": derived.theta_alpha,
             "theta_beta": derived.theta_beta,
             "theta_omega": derived.theta_omega,
-            "capacity_change": [float(capacity.mean() * np.expm1(d)) for d in change],
+            "capacity_change": [
+                float((capacity * np.expm1(d + derived.deviations.get(k, (0.0, 0.0))[0])).mean()) for k, d in enumerate(change)
+            ],
         }
     )
     return Simulation(study.with_scores(score), values, clinicians, units, effects, at_survey, clipped)

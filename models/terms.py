@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ..datasets.errors import UserError
-from .formulas import FUNCTIONS, design_columns
+from .formulas import design_columns
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,8 @@ def clinician_means(values: np.ndarray, clinician: np.ndarray, weights: np.ndarr
 
 
 def build_terms(study, replenishment: str, depletion: str, split: bool) -> Terms:
-    """Evaluate both formulas on the study's covariates."""
+    """Evaluate both formulas (without their products with interventions) on the study's covariates."""
     frame = study.occasions
-    for name, formula in (("replenishment", replenishment), ("depletion", depletion)):
-        for intervention in study.interventions:
-            if intervention not in (*study.covariates, *FUNCTIONS) and intervention in re.findall(r"[\w.]+", formula):
-                raise UserError(
-                    f"{name} = {formula!r}: {intervention!r} is an intervention and enters the model by itself; "
-                    "leave it out of the formula."
-                )
     columns = list(study.covariates)
     matrices = {
         "alpha": design_columns(replenishment, frame, columns),

@@ -59,10 +59,10 @@ def combined(exposures, math):
 class Timeline:
     """Epochs and steps of each clinician, from occasions, spells and period boundaries."""
 
-    def __init__(self, study, terms: Terms, period_edges: np.ndarray, courses: tuple[Course, ...] = ()):
+    def __init__(self, study, terms: Terms, period_edges: np.ndarray, courses: tuple[Course, ...]):
         self.study = study
-        self.courses = courses or (Course(),) * len(study.interventions)
-        self.shaped = [k for k, course in enumerate(self.courses) if not course.is_plain]
+        self.courses = courses
+        self.shaped = [k for k, course in enumerate(courses) if not course.is_plain]
         self.cell_of: dict[tuple, int] = {}  # (intervention, clinician, cell) -> number among the intervention's
         self.cells: dict[int, list] = {k: [] for k in self.shaped}
         self._base: dict[int, np.ndarray] = {}
@@ -183,14 +183,6 @@ class Timeline:
         unique, place = np.unique(flat, axis=0, return_inverse=True)
         row = np.append(place.reshape(-1), len(unique))[row].astype(INDEX)
         return Cells(k, row, *unique.reshape(-1, 5, width).transpose(1, 0, 2).copy())
-
-
-def period_boundaries(study, periods: int) -> np.ndarray:
-    """Boundaries of ``periods`` calendar periods of equal length over the study (empty for fewer than two)."""
-    if periods < 2:
-        return np.empty(0)
-    time = study.occasions["time"].to_numpy(float)
-    return np.linspace(time.min(), time.max(), periods + 1)
 
 
 def lay_out(timeline: Timeline, epoch_of: dict, extra: list[np.ndarray] | None = None) -> Layout:

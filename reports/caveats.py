@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..inference.convergence import RHAT_LIMIT
+from ..models.capacity import SPREADS
 from .checks import learnt
 from .format import count, listed, name, number, percent, probability
 
@@ -23,10 +25,12 @@ def levers(material) -> list[str]:
         return []
     table = material.lever_table
     out = []
-    for row in table[table["zero"] == 0].itertuples():
+    own = material.fit.model.spread
+    for row in table[(table["zero"] == 0) & (table["spread"] == own)].itertuples():
         p, before = row.p_replenishment, number(row.p_prior, 2)
         likely = probability(max(p, 1 - p), material.draws)
-        lever = "replenishment" if p > 0.5 else "depletion"
+        rises = row.replenishment_median + row.depletion_median > 0
+        lever = ("more" if rises else "less") + " replenishment" if p > 0.5 else ("slower" if rises else "faster") + " depletion"
         if max(p, 1 - p) < PROBABLE or not np.isfinite(row.share_median):
             said = (
                 f"By which lever {name(row.intervention)} works cannot be told: the probability that it is mostly "
@@ -42,13 +46,71 @@ def levers(material) -> list[str]:
                 f" Its effects on the two levers go together in the posterior (correlation {number(-row.correlation, 2)}), "
                 "so that the change of C* is better known than its parts."
             )
-        out.append(said)
+        out.append(said + _true_lever(material, row.intervention))
     return out
+
+
+def _true_lever(material, intervention: str) -> str:
+    """The lever of a simulated study, where the truth is known."""
+    given = material.truth.get("effects")
+    if given is None or not {"theta_alpha", "theta_beta"} <= set(given):
+        return ""
+    row = given[given["intervention"].astype(str) == intervention]
+    if row.empty:
+        return ""
+    more, slower = float(row["theta_alpha"].iloc[0]), -float(row["theta_beta"].iloc[0])
+    if more + slower == 0 or more == slower:
+        return " In truth (simulated) it has no lever that does more than the other."
+    mostly = (more > slower) == (more + slower > 0)
+    return f" In truth (simulated) it is mostly {'replenishment' if mostly else 'depletion'}."
+
+
+def lever_by_spread(material) -> list[str]:
+    """Whether the lever is the same where one omega, or one sigma, is shared by all."""
+    if material.draws < 10:
+        return []
+    table = material.lever_table
+    table = table[table["zero"] == 0]
+    own = material.fit.model.spread
+    if (table["spread"] == own).all():
+        return []
+    others = sorted(set(table["spread"]) - {own}, key=SPREADS.index)
+    out = []
+    for label, rows in table.groupby("intervention", sort=False):
+        p = rows.set_index("spread")["p_replenishment"]
+        told = listed([f"{probability(p[s], material.draws)} with {_SPREADS[s]}" for s in others if s in p])
+        turned = any((p[s] > 0.5) != (p[own] > 0.5) for s in others if s in p)
+        out.append(
+            f"{name(label)}: the probability that it is mostly replenishment, {probability(p[own], material.draws)} with "
+            f"{_SPREADS[own]}, is {told}"
+            + ("; the lever turns with the assumption, so do not build on it." if turned else ".")
+        )
+    unsure = table[(table["spread"] != own) & (table["rhat"] > RHAT_LIMIT)]["spread"].unique()
+    if len(unsure):
+        out.append(f"The refit with {listed([_SPREADS[s] for s in unsure])} has not converged (R-hat above {RHAT_LIMIT}).")
+    return out
+
+
+_SPREADS = {
+    "free": "a spread of each clinician's own",
+    "shared_omega": "one stationary spread for all",
+    "shared_sigma": "one diffusion for all",
+}
+
+
+def designs(material) -> list[str]:
+    """What each programme's study design cannot tell."""
+    warned: dict[str, list[str]] = {}
+    for design in material.designs:
+        for text in design["warnings"]:
+            warned.setdefault(text, []).append(name(design["intervention"]))
+    everyone = len(material.designs)
+    return [text if everyone == 1 else f"{listed(names)}: {text}" for text, names in warned.items()]
 
 
 def limits(material) -> list[str]:
     """What these data cannot tell, and what the estimates rest on."""
-    return [s for s in (half_life(material), *_levers(material), _individuals(material), _outside(material),
+    return [s for s in (*designs(material), half_life(material), *_levers(material), _individuals(material), _outside(material),
                         _few_answers(material), selection(material)) if s]  # fmt: skip
 
 
@@ -84,6 +146,7 @@ def _levers(material) -> list[str]:
             "but neither "
             "the effect on depletion nor the change of C* in points."
         )
+        found += lever_by_spread(material)
     return found
 
 
@@ -136,7 +199,7 @@ def _few_answers(material) -> str:
 
 
 def selection(material) -> str:
-    if not material.interventions or material.fit.model.randomised:
+    if not material.interventions or material.fit.model.is_randomised:
         return ""
     return (
         "Exposure is not said to have been randomised: what is called an effect here is one only if, given the "

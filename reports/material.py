@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..datasets.errors import UserError
 from ..inference.convergence import SAMPLE
+from ..inference.options import ALL, NONE
 from ..models.priors import DEFAULTS, Prior, half_life_prior
 from .format import TimeAxis
 
@@ -40,11 +41,15 @@ class Material:
         Clinicians drawn one by one.
     decisions : mapping, optional
         Arguments of `Fit.decisions`, ``worthwhile`` among them; without them nothing is said on what to choose.
+    estimands : mapping, optional
+        Arguments of `Fit.estimands`; estimands in want of a horizon or threshold are left out without one.
+    forecast : mapping, optional
+        Arguments of `Fit.forecast`, which needs the study; without them no paths are drawn.
     """
 
     def __init__(
         self, fit, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None, clinicians_shown: int = 9,
-        decisions: Mapping | None = None,
+        decisions: Mapping | None = None, estimands: Mapping | None = None, forecast: Mapping | None = None,
     ):  # fmt: skip
         if not isinstance(prob, (int, float)) or isinstance(prob, bool) or not 0 < prob < 1:
             raise UserError(
@@ -60,6 +65,7 @@ class Material:
         self.truth = dict(truth or {})
         self.clinicians_shown = int(clinicians_shown)
         self.decisions = {"points": "capacity", "costs": {}} | dict(decisions) if decisions else {}
+        self.estimands, self.forecast = dict(estimands or {}), dict(forecast or {})
         self.posterior = fit.tree["posterior"].to_dataset()
         self.constant = fit.tree["constant_data"].to_dataset()
         self.description: dict = self.facts["study"]["description"]
@@ -175,6 +181,36 @@ class Material:
     def decision_table(self) -> pd.DataFrame | None:
         """`Fit.decisions`, where the smallest worthwhile change is stated."""
         return self.fit.decisions(prob=self.prob, **self.decisions) if self.decisions else None
+
+    @cached_property
+    def estimand_table(self) -> pd.DataFrame | None:
+        """`Fit.estimands`, where there are programmes, with the truth of a simulated study where it is known."""
+        if not self.interventions:
+            return None
+        table = self.fit.estimands(prob=self.prob, **self.estimands)
+        given = self.truth.get("effects")
+        if given is None:
+            return table
+        known = {name: (column, turn) for column, (name, turn) in _EFFECTS.items() if column in given}
+        if "capacity_change" in given:
+            known["score_change"] = ("capacity_change", self.to_points)
+        given = given.set_index(given["intervention"].astype(str))
+        mine = table["option"].isin(given.index) & (table["against"] == NONE) & (table["group"] == ALL)
+        table["truth"] = [
+            float(known[e][1](given.loc[option, known[e][0]])) if m and e in known else np.nan
+            for option, e, m in zip(table["option"], table["estimand"], mine, strict=True)
+        ]
+        return _without_empty_truth(table)
+
+    @cached_property
+    def forecast_table(self) -> pd.DataFrame | None:
+        """`Fit.forecast`, where one is asked for."""
+        return self.fit.forecast(prob=self.prob, **self.forecast) if self.forecast else None
+
+    @property
+    def designs(self) -> list[dict]:
+        """The study design of each intervention; see `study_designs`."""
+        return self.facts["study"]["designs"]
 
     @cached_property
     def lever_table(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +15,7 @@ import pandas as pd
 from ..datasets.errors import UserError
 from . import prose, sections, tables
 from .figures import FIGURES, draw
-from .figures.style import COLOURS, for_file, for_page, styled, to_svg
+from .figures.style import COLOURS, Drawn, for_file, for_page, styled, to_svg
 from .format import level, plain
 from .material import Material
 
@@ -23,7 +23,7 @@ TITLE = "Capacity for compassion: replenishment, depletion and steady state"
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
     """A figure in both forms."""
 
     name: str
@@ -35,7 +35,8 @@ class _Shown:
 
 def write_report(
     fit, path, *, title: str | None = None, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None,
-    clinicians_shown: int = 9, decisions: Mapping | None = None,
+    clinicians_shown: int = 9, decisions: Mapping | None = None, estimands: Mapping | None = None,
+    forecast: Mapping | None = None,
 ) -> Path:  # fmt: skip
     """Write the report as one HTML page that needs nothing else: no network, no scripts, figures inside.
 
@@ -56,6 +57,10 @@ def write_report(
         How many clinicians have their scores and fitted capacity drawn, spread over the range of C*.
     decisions : mapping, optional
         What is to be decided, as for `Fit.decisions`: ``{"worthwhile": 5}`` adds the section on what to choose.
+    estimands : mapping, optional
+        As for `Fit.estimands`: ``{"horizon": 26, "by": ["unit"]}`` adds what a horizon is needed for, and groups.
+    forecast : mapping, optional
+        As for `Fit.forecast`: ``{"start": 26, "horizon": 26}`` adds paths with and without each programme.
 
     Returns
     -------
@@ -66,15 +71,16 @@ def write_report(
     UserError
         For a ``prob`` or a number of clinicians that makes no sense, and where the file cannot be written.
     """
-    material = Material(fit, prob, truth, clinicians_shown, decisions)
+    material = Material(fit, prob, truth, clinicians_shown, decisions, estimands, forecast)
     path = Path(path)
-    _write(path, _page(material, title, _figures(material), in_folder=False))
+    write(path, _page(material, title, _figures(material), in_folder=False))
     return path
 
 
 def write_outputs(
     fit, folder, *, title: str | None = None, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None,
-    clinicians_shown: int = 9, decisions: Mapping | None = None,
+    clinicians_shown: int = 9, decisions: Mapping | None = None, estimands: Mapping | None = None,
+    forecast: Mapping | None = None,
 ) -> list[str]:  # fmt: skip
     """Write ``report.html``, ``tables/*.csv`` and ``figures/*.svg`` into a folder.
 
@@ -82,7 +88,7 @@ def write_outputs(
     ----------
     folder : path
         Made if it is not there. Files of the same names are replaced; others are left alone.
-    fit, title, prob, truth, clinicians_shown, decisions
+    fit, title, prob, truth, clinicians_shown, decisions, estimands, forecast
         As for `write_report`.
 
     Returns
@@ -95,38 +101,70 @@ def write_outputs(
     UserError
         As for `write_report`.
     """
-    material = Material(fit, prob, truth, clinicians_shown, decisions)
+    material = Material(fit, prob, truth, clinicians_shown, decisions, estimands, forecast)
     figures = _figures(material)
     written = {"report.html": _page(material, title, figures, in_folder=True)}
     written |= {f"tables/{name}.csv": tables.to_csv(frame) for name, frame in tables.files(material).items()}
     written |= {f"figures/{shown.name}.svg": shown.file for shown in figures.values()}
     # only now, with everything made, is anything written
     for name, content in written.items():
-        _write(Path(folder) / name, content)
+        write(Path(folder) / name, content)
     return list(written)
 
 
-def _figures(material) -> dict[str, _Shown]:
-    shown = {}
-    for name in FIGURES:
-        with styled(name):
-            drawn = draw(name, material)
-            if drawn is None:
-                continue
-            svg = to_svg(drawn.figure)
-        shown[name] = _Shown(name, for_page(svg, name, drawn.alt), for_file(svg, drawn.alt), drawn.caption, drawn.alt)
-    return shown
+def _figures(material) -> dict[str, Shown]:
+    made = {name: shown(name, lambda name=name: draw(name, material)) for name in FIGURES}
+    return {name: figure for name, figure in made.items() if figure is not None}
 
 
-def _page(material, title: str | None, figures: dict[str, _Shown], in_folder: bool) -> str:
+def shown(name: str, make: Callable[[], Drawn | None]) -> Shown | None:
+    """A figure in both forms; None where ``make`` has nothing to draw."""
+    with styled(name):
+        drawn = make()
+        if drawn is None:
+            return None
+        svg = to_svg(drawn.figure)
+    return Shown(name, for_page(svg, name, drawn.alt), for_file(svg, drawn.alt), drawn.caption, drawn.alt)
+
+
+def _page(material, title: str | None, figures: dict[str, Shown], in_folder: bool) -> str:
+    return render(
+        title=title or TITLE, warnings=material.fit.warnings, cautions=material.facts.get("cautions", []),
+        headline=prose.headline(material), summary=prose.summary(material), prob=material.prob,
+        sections=sections.all_sections(material), figures=figures, in_folder=in_folder,
+    )  # fmt: skip
+
+
+def render(
+    *, title: str, warnings: list[str], cautions: list[str], headline: list, summary: list[str], prob: float,
+    sections: list, figures: dict[str, Shown], in_folder: bool,
+) -> str:  # fmt: skip
+    """A page of ours from its parts: what must be read first, key numbers and sentences, and sections of blocks.
+
+    Parameters
+    ----------
+    title, warnings, cautions
+        Texts of a user's may be among them.
+    headline : list of (label, median, interval)
+        May be empty.
+    summary : list of str
+        Paragraphs.
+    prob : float
+        Probability of the intervals.
+    sections : list of blocks.Section
+    figures : dict of str to Shown
+        What `blocks.Picture` names.
+    in_folder : bool
+        Whether tables and figures lie beside the page and are to be linked.
+    """
     page = _template().render(
-        title=plain(title) if title else TITLE,
-        warnings=[plain(w) for w in material.fit.warnings],
-        cautions=[plain(c) for c in material.facts.get("cautions", [])],
-        headline=prose.headline(material),
-        summary=prose.summary(material),
-        prob=level(material.prob),
-        sections=sections.all_sections(material),
+        title=plain(title),
+        warnings=[plain(w) for w in warnings],
+        cautions=[plain(c) for c in cautions],
+        headline=headline,
+        summary=summary,
+        prob=level(prob),
+        sections=sections,
         figures=figures,
         in_folder=in_folder,
         colours=COLOURS,
@@ -147,7 +185,7 @@ def _resource(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _write(path: Path, content: str) -> None:
+def write(path: Path, content: str) -> None:
     """Aside first, then moved into place, so that no half-written file is ever left."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
-from ..inference.decisions import FITTED, NONE
+from ..inference.decisions import FITTED
+from ..inference.options import NONE
 from .caveats import half_life, levers, selection
 from .checks import predictive_checks
-from .format import count, estimate, lasting, level, listed, name, number, percent, probability, row_decimals
+from .format import between, count, estimate, lasting, level, listed, name, number, percent, probability, row_decimals
 
 
 def headline(material) -> list[tuple[str, str, str]]:
@@ -239,4 +240,64 @@ def convergence(material) -> list[str]:
                 else " (a bad sign only below 0.3)."
             )
         )
+    return out
+
+
+def worth(material) -> list[str]:
+    """What each programme is worth beyond its effect on C*: speed, area, threshold."""
+    table = material.estimand_table
+    first = table["group"].iloc[0]
+    out = []
+    for option in material.interventions:
+        rows = table[(table["option"] == option) & (table["against"] == NONE) & (table["group"] == first)]
+        mine = rows.set_index("estimand")
+        said = []
+        if "time_to_90" in mine.index and np.isfinite(mine.loc["time_to_90", "median"]):
+            said.append(
+                f"nine tenths of its effect on capacity are there after {estimate(mine.loc['time_to_90'])} {material.time_unit}s"
+            )
+        if "sd_change" in mine.index and mine.loc["sd_change", "sd"] > 0:
+            said.append(f"the change of C* is {estimate(mine.loc['sd_change'])} standard deviations of a single answer")
+        if "area" in mine.index:
+            said.append(
+                f"beginning now it gains {estimate(mine.loc['area'])} points x {material.time_unit}s over the next "
+                f"{lasting(material.estimands['horizon'], material.time_unit)}"
+            )
+        if "share_below_change" in mine.index:
+            low, middle, high = (percent_points(mine.loc["share_below_change", q]) for q in ("low", "median", "high"))
+            said.append(
+                f"the share of clinicians whose C* lies under the threshold of {number(material.estimands['threshold'])} changes "
+                f"by {middle} percentage points ({low} to {high})"
+            )
+        if said:
+            out.append(f"{name(option)}: {'; '.join(said)}.")
+    missing = [word for word in ("horizon", "threshold") if material.estimands.get(word) is None]
+    if missing:
+        out.append(
+            f"Not shown, since nobody but the reader can say {'it' if len(missing) == 1 else 'them'}: what needs a "
+            f"{' or a '.join(missing)} (`[estimands]` in the analysis file)."
+        )
+    return out
+
+
+def percent_points(share: float) -> str:
+    return number(100 * share, 0)
+
+
+def paths(material) -> list[str]:
+    """Where the regimes lead."""
+    table = material.forecast_table
+    begin, end = float(table["time"].min()), float(table["time"].max())
+    everyone = table[(table["group"] == table["group"].iloc[0]) & (table["time"] == end)]
+    out = [
+        f"From {material.time.text(begin)} to {material.time.text(end)}, starting from where the clinicians were then; every "
+        "programme begins then for everyone. The bands are for a group's mean, not for single clinicians, and hold if "
+        "nothing else changes."
+    ]
+    for row in everyone.itertuples():
+        if row.regime != NONE:
+            out.append(
+                f"{name(row.regime)}: {between(row.gain_median, row.gain_low, row.gain_high)} points more than with no "
+                "programme by then."
+            )
     return out

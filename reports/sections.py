@@ -22,8 +22,8 @@ _SPREAD = {
 def all_sections(material) -> list[Section]:
     """Every section that these results have something to say in."""
     parts = (
-        question, study, model, population, units, clinicians, interventions, decisions, limits, predictive, learnt, diagnostics,
-        guide, provenance,
+        question, study, model, population, units, clinicians, interventions, worth, decisions, paths, limits, predictive,
+        learnt, diagnostics, guide, provenance,
     )  # fmt: skip
     made = (part(material) for part in parts)
     return [section for section in made if section is not None]
@@ -63,16 +63,33 @@ def question(material) -> Section:
         for label, course in d.exposures.items():
             rows.append([f"Exposure to {plain(label)}", f"{course.sentence()} (times in {material.time_unit}s)"])
         rows.append(["Selection", "adjusted for by the mean exposure" if d.adjust_selection else "not adjusted for"])
-        rows.append(["Said to be randomised", "yes" if d.randomised else "no"])
+        rows.append(["Said to be randomised", "yes" if d.is_randomised else "no"])
+        rows.append(["Effects differ between", _varying(material)])
     periods = material.posterior.sizes.get("period", 0)
+    secular = {
+        "none": "none", "linear": "a line", "spline": "a natural cubic spline",
+        "periods": f"{periods} periods with an effect of their own",
+    }[material.facts["study"]["secular"]]  # fmt: skip
     rows += [
-        ["Effect of calendar time", f"{periods} periods with an effect of their own" if periods else "none"],
+        ["Effect of calendar time", secular + ("" if secular == "none" else f", by {d.secular_lever}")],
         ["Capacity at the first survey", _START[d.start]],
         ["Spread over time", _SPREAD[d.spread]],
     ]
     return Section(
         "question", "What was asked", [text(*asked, measured), Table("Choices of the model", ["", ""], rows, labels=2)]
     )
+
+
+def _varying(material) -> str:
+    """With what effects vary, in words."""
+    d, found = material.posterior, []
+    if "moderation" in d.sizes:
+        found.append("by covariates (" + ", ".join(plain(n) for n in d["moderation"].to_numpy().astype(str)) + ")")
+    for who in ("unit", "clinician"):
+        if f"intervention_by_{who}" in d.sizes:
+            labels = d[f"intervention_by_{who}"].to_numpy().astype(str)
+            found.append(f"{who}s, with shrinkage ({', '.join(plain(n) for n in labels)})")
+    return "; ".join(found) or "no clinicians: one effect for all"
 
 
 def study(material) -> Section:
@@ -90,7 +107,10 @@ def study(material) -> Section:
         ["score", "range", "better", "step", "answers", "mean", "SD", "lowest", "highest", "equal to the one before"],
         rows, labels=4,
     )  # fmt: skip
-    blocks = [text(*prose.counts(material)), text(*prose.exposure(material)), Picture("design"), scores]
+    blocks = [text(*prose.counts(material)), text(*prose.exposure(material))]
+    if material.interventions:
+        blocks += [tables.designs(material), Picture("sequences")]
+    blocks += [Picture("design"), scores]
     return Section("study", "The study", [b for b in blocks if b.kind != "text" or b.sentences])
 
 
@@ -154,6 +174,26 @@ def interventions(material) -> Section | None:
     if levers:
         blocks += [text(*levers), Picture("levers"), tables.lever(material)]
     return Section("interventions", "Interventions", blocks)
+
+
+def worth(material) -> Section | None:
+    if material.estimand_table is None:
+        return None
+    told = (
+        "Every clinician's C* and β with and without each programme, the others off and covariates at the clinician's mean, "
+        "averaged over the clinicians, in every posterior draw."
+    )
+    blocks = [text(told), Bullets(prose.worth(material)), Picture("worth"), _table(tables.estimands(material), fold=True)]
+    if material.estimand_table["group"].nunique() > 1:
+        blocks.append(_table(tables.estimands(material, groups=True), fold=True))
+    return Section("worth", "What each programme is worth", blocks)
+
+
+def paths(material) -> Section | None:
+    if material.forecast_table is None:
+        return None
+    blocks = [Bullets(prose.paths(material)), Picture("paths"), _table(tables.forecast(material), fold=True)]
+    return Section("paths", "With and without each programme", blocks)
 
 
 def decisions(material) -> Section | None:

@@ -7,7 +7,9 @@ import io
 import numpy as np
 import pandas as pd
 
-from ..inference.decisions import EFFECT_PRIORS, FITTED, NONE, UNRELIABLE
+from ..inference.decisions import EFFECT_PRIORS, FITTED, UNRELIABLE
+from ..inference.estimands import ALL_ESTIMANDS
+from ..inference.options import NONE
 from .blocks import Table
 from .checks import learnt, predictive_checks
 from .format import DASH, between, level, number, percent, probability, row_decimals, short
@@ -31,9 +33,13 @@ _LABELS = {
     "unit_level_sd": "SD of log C* between units",
     "unit_rate_sd": "SD of log β between units",
     "start_shift": "shift at the first survey",
+    "drift": "drift over the study, log C*",
 }
+SPREADS = {"free": "spread of each's own", "shared_omega": "one omega for all", "shared_sigma": "one sigma for all"}
 _GROUPS = {"gamma_alpha": "covariate on α", "gamma_beta": "covariate on β", "selection": "selection",
-           "period_effect": "period", "intercept": "intercept", "loading": "loading"}  # fmt: skip
+           "moderation_alpha": "effect on α, by covariate", "moderation_beta": "effect on β, by covariate",
+           "effect_unit_sd": "SD of the effect between units", "effect_clinician_sd": "SD of the effect between clinicians",
+           "period_effect": "period", "knot_effect": "calendar time, knot", "intercept": "intercept", "loading": "loading"}  # fmt: skip
 _EFFECTS = {
     "ratio_alpha": "replenishment α, ratio",
     "ratio_beta": "depletion β, ratio",
@@ -127,13 +133,64 @@ def lever(material) -> Table:
             for part in ("replenishment", "depletion")
         ]
         zero = f"{number(row.zero)} points lower" if row.zero else "as it is"
+        zero = zero if row.spread == material.fit.model.spread else f"as it is; {SPREADS[row.spread]}"
         chances = [probability(p, material.draws) for p in (row.p_replenishment, row.p_prior)]
         rows.append([short(row.intervention, LONGEST), zero, *parts, *chances])
     columns = [
-        "intervention", "scale's zero", "change of log α", "minus change of log β", "P(mostly replenishment)",
+        "intervention", "scale's zero, spread", "change of log α", "minus change of log β", "P(mostly replenishment)",
         "before the data",
     ]  # fmt: skip
     return Table(f"The lever: median and {level(material.prob)} interval", columns, rows, labels=2, file="tables/lever.csv")
+
+
+def designs(material) -> Table:
+    """The study design of each intervention."""
+    rows = [
+        [short(d["intervention"], LONGEST), d["title"] + (" (stated)" if d["stated"] else ""), d["comparison"], d["baseline"]]
+        for d in material.designs
+    ]
+    return Table("Study designs", ["intervention", "design", "comparison", "before the start"], rows, labels=4)
+
+
+def estimands(material, groups: bool = False) -> Table:
+    """What programmes are worth: comparisons for everyone, or by group."""
+    table = material.estimand_table
+    first = table["group"].iloc[0]
+    chosen = table[(table["group"] != first) & table["estimand"].isin(_BY_GROUP)] if groups else table[table["group"] == first]
+    has_truth = "truth" in chosen and chosen["truth"].notna().any()
+    rows = []
+    for _, row in chosen.iterrows():
+        who = f"{row['option']} against {row['against']}" if row["against"] else row["option"]
+        told = ALL_ESTIMANDS[row["estimand"]]
+        unit = told.unit.replace("time units", f"{material.time_unit}s").replace("0-100", f"0{DASH}100")
+        label = told.label + (f" ({unit})" if unit else "")
+        if row["sd"] > 1e-12:
+            cells = [*_interval(row), probability(row["p_positive"], material.draws) if np.isfinite(row["p_positive"]) else ""]
+        else:
+            cells = [number(row["median"]) if np.isfinite(row["median"]) else DASH, "held fixed", ""]
+        group = [f"{short(row['group'], LONGEST)} ({row['clinicians']})"] if groups else []
+        rows.append([short(who, 2 * LONGEST), *group, label, *cells, *([_truth(row)] if has_truth else [])])
+    head = ["comparison, or option by itself", *(["group (clinicians)"] if groups else []), "estimand", "median",
+            f"{level(material.prob)} interval", "probability of an increase", *(["truth"] if has_truth else [])]  # fmt: skip
+    caption = "What programmes are worth, by group" if groups else f"What programmes are worth, over {first}"
+    return Table(caption, head, rows, labels=3 if groups else 2, file="tables/estimands.csv")
+
+
+_BY_GROUP = ("ratio_alpha", "ratio_beta", "capacity_change", "area", "share_below", "capacity_at_horizon")
+
+
+def forecast(material) -> Table:
+    """Where each regime leads by the end of the forecast."""
+    table = material.forecast_table
+    last = table[table["time"] == table["time"].max()]
+    rows = []
+    for row in last.itertuples():
+        gain = DASH if row.regime == NONE else between(row.gain_median, row.gain_low, row.gain_high)
+        who = f"{short(row.group, LONGEST)} ({row.clinicians})"
+        rows.append([who, short(row.regime, LONGEST), between(row.median, row.low, row.high), gain])
+    end = material.time.text(float(table["time"].max()))
+    columns = ["group (clinicians)", "regime", f"expected capacity, {end}", "gain over no programme"]
+    return Table(f"Where each regime leads: median and {level(material.prob)} band", columns, rows, labels=2, file="tables/forecast.csv")
 
 
 def decisions(material) -> Table:
@@ -281,8 +338,11 @@ def files(material) -> dict[str, pd.DataFrame]:
     if material.interventions:
         frames["interventions"] = material.intervention_table
         frames["lever"] = material.lever_table
+        frames["estimands"] = material.estimand_table
     if material.decision_table is not None:
         frames["decisions"] = material.decision_table
+    if material.forecast_table is not None:
+        frames["forecast"] = material.forecast_table
     return {name: frames[name] for name in sorted(frames)}
 
 

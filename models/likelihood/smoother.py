@@ -26,6 +26,54 @@ from .filter import (
 
 
 @njit(nogil=True)
+def _forward_given(
+    i, step_offset, step_prelude, step_gap, step_epoch, step_survey, epoch_base,
+    survey_score, survey_repeats, survey_indicator, start_anchor,
+    level, rate, variance, start_shift, start_var, intercept, loading, error_var, deviation, own_level, work,
+):  # fmt: skip
+    """Filter clinician i given the level's deviation; fills ``work`` and returns the first step after the prelude."""
+    begin = step_offset[i]
+    first = begin + step_prelude[i]
+    last = step_offset[i + 1]
+    scale = 1.0 + deviation[i]
+    own_level[epoch_base[i]] = level[epoch_base[i]] * scale
+    for t in range(begin, last):
+        own_level[step_epoch[t]] = level[step_epoch[t]] * scale
+    start = start_level(begin, first, epoch_base[i], step_gap, step_epoch, own_level, rate) * start_anchor[i]
+    forward(
+        first, last, start + start_shift[i], 0.0, start_var[i], step_gap, step_epoch, step_survey,
+        survey_score, survey_repeats, survey_indicator, own_level, rate, variance, intercept, loading, error_var, work,
+    )  # fmt: skip
+    return first
+
+
+@njit(nogil=True)
+def last_states(
+    step_offset, step_prelude, step_gap, step_epoch, step_survey, epoch_base,
+    survey_score, survey_repeats, survey_indicator, start_anchor,
+    level, rate, variance, level_mean, level_var, start_shift, start_var, intercept, loading, error_var,
+    deviation, normals,
+):  # fmt: skip
+    """One draw of latent capacity at each clinician's last survey, given the level's deviation.
+
+    The filter's last state, which is the smoother's too: there is nothing after it. Arguments as in `draw_paths`, but for
+    ``normals`` (clinicians).
+    """
+    states = np.empty(step_offset.size - 1)
+    own_level = np.empty(level.size)
+    work = np.empty((longest_run(step_offset, step_prelude), 8))
+    for i in range(states.size):
+        first = _forward_given(
+            i, step_offset, step_prelude, step_gap, step_epoch, step_survey, epoch_base,
+            survey_score, survey_repeats, survey_indicator, start_anchor,
+            level, rate, variance, start_shift, start_var, intercept, loading, error_var, deviation, own_level, work,
+        )  # fmt: skip
+        w = work[step_offset[i + 1] - 1 - first]
+        states[i] = w[_MEAN_UP] + math.sqrt(w[_VAR_UP]) * normals[i]
+    return states
+
+
+@njit(nogil=True)
 def draw_paths(
     step_offset, step_prelude, step_gap, step_epoch, step_survey, epoch_base,
     survey_score, survey_repeats, survey_indicator, start_anchor,
@@ -53,19 +101,12 @@ def draw_paths(
     own_level = np.empty(level.size)
     work = np.empty((longest_run(step_offset, step_prelude), 8))
     for i in range(step_offset.size - 1):
-        begin = step_offset[i]
-        first = begin + step_prelude[i]
-        last = step_offset[i + 1]
-        scale = 1.0 + deviation[i]
-        own_level[epoch_base[i]] = level[epoch_base[i]] * scale
-        for t in range(begin, last):
-            own_level[step_epoch[t]] = level[step_epoch[t]] * scale
-        start = start_level(begin, first, epoch_base[i], step_gap, step_epoch, own_level, rate) * start_anchor[i]
-        forward(
-            first, last, start + start_shift[i], 0.0, start_var[i], step_gap, step_epoch, step_survey,
-            survey_score, survey_repeats, survey_indicator, own_level, rate, variance, intercept, loading, error_var,
-            work,
+        first = _forward_given(
+            i, step_offset, step_prelude, step_gap, step_epoch, step_survey, epoch_base,
+            survey_score, survey_repeats, survey_indicator, start_anchor,
+            level, rate, variance, start_shift, start_var, intercept, loading, error_var, deviation, own_level, work,
         )  # fmt: skip
+        last = step_offset[i + 1]
         w = work[last - 1 - first]
         x = w[_MEAN_UP] + math.sqrt(w[_VAR_UP]) * normals[last - 1]
         path[last - 1] = x

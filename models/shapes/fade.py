@@ -1,6 +1,6 @@
 """Fade: the effect decays with a half-life, after the spell has ended or from its start."""
 
-from .shape import FAR, Shape
+from .shape import Shape, without_end
 
 _MEANING = {"fade": "half-life of the effect's decay"}
 
@@ -17,6 +17,7 @@ FADE_FROM_START = Shape(
     meaning="decays from its start with a half-life (fade), however long it runs",
     formula="b -> infinity, times 2^(-(t - a)/fade)",
     parameters=_MEANING,
-    spell=lambda start, end, dose, p, math: (start, 0 * end + FAR, dose),
+    spell=without_end,
+    endless=True,
     during=lambda since, p, math: 2.0 ** (-since / p["fade"]),
 )

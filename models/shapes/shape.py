@@ -36,6 +36,8 @@ class Shape:
         What is left of the exposure that the spell ended with; without it nothing is left.
     moves : bool
         Whether ``spell`` moves dates by an amount that is a parameter.
+    endless : bool
+        Whether ``spell`` takes the end away, so that no other shape can say what comes after it.
     """
 
     name: str
@@ -47,3 +49,9 @@ class Shape:
     during: Callable | None = None
     after: Callable | None = None
     moves: bool = False
+    endless: bool = False
+
+
+def without_end(start, end, dose, p, math):
+    """The spell as one that never ends."""
+    return start, 0 * end + FAR, dose

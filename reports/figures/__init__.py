@@ -7,6 +7,7 @@ from importlib import import_module
 
 # name of the figure and of its file -> module, in the order of the report
 FIGURES = {
+    "sequences": "sequences",
     "design": "design",
     "layers": "layers",
     "covariates": "covariates",
@@ -15,6 +16,8 @@ FIGURES = {
     "trajectories": "trajectories",
     "interventions": "interventions",
     "levers": "levers",
+    "worth": "worth",
+    "paths": "paths",
     "predictive": "predictive",
     "learnt": "learnt",
     "ranks": "ranks",

@@ -8,7 +8,7 @@ from equipoise.datasets import UserError, example, example_truth, load_example
 
 def test_bundled_study_and_its_truth_belong_together():
     study = load_example()
-    assert study.n_units == 12 and 150 <= study.n_clinicians <= 210
+    assert study.n_units == 12 and 100 <= study.n_clinicians <= 125
     assert len(study.interventions) == 2 and set(study.exposure_source.values()) == {"spells"}
     assert 0.05 <= study.n_missing / len(study.surveys) <= 0.15
     assert set(study.covariates) == {"sleep", "workload"} == set(study.varying)

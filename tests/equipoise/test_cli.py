@@ -29,7 +29,7 @@ def one_message(result, *words):
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("name", ["demo", "init", "check", "run", "report"])
+@pytest.mark.parametrize("name", ["demo", "init", "check", "run", "report", "compare"])
 def test_every_command_helps_with_an_example(command, name):
     result = command(name, "--help")
     assert result.exit_code == 0
@@ -39,7 +39,7 @@ def test_every_command_helps_with_an_example(command, name):
 def test_help_lists_the_commands_and_version_is_known(command):
     result = command("--help")
     assert result.exit_code == 0
-    assert all(name in result.output for name in ("demo", "init", "check", "run", "report"))
+    assert all(name in result.output for name in ("demo", "init", "check", "run", "report", "compare"))
     assert command("--version").output.strip()[0].isdigit()
 
 

@@ -34,7 +34,7 @@ def test_the_sampler_gets_what_the_file_says(analysis, laboratory, monkeypatch):
     seen = {}
     monkeypatch.setattr(run, "_sample", lambda model, study, **options: seen.update(options) or laboratory.sample(0, 0))
     run.run(analysis, progress=False)
-    assert seen == {"draws": 100, "tune": 100, "chains": 2, "seed": 3, "target_accept": 0.85, "progress": False}
+    assert seen == {"draws": 100, "tune": 100, "chains": 2, "seed": 3, "target_accept": 0.85, "compare_spreads": True, "progress": False}
     assert laboratory.options == {"title": "Ward programme", "prob": 0.89, "truth": None}
 
 
@@ -214,7 +214,7 @@ def test_warnings_stay_with_results_that_are_kept(analysis, laboratory):
 
 def test_an_adjustment_switched_off_against_the_design_is_a_warning(analysis, laboratory):
     edit(analysis, "[model]", "[model]\nperiods = 0")
-    assert any("No period effect" in text for text in run.run(analysis).warnings)
+    assert any("No secular time" in text for text in run.run(analysis).warnings)
 
 
 def test_what_was_cut_off_is_mended_first(analysis, laboratory, monkeypatch):

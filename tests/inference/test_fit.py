@@ -17,7 +17,7 @@ from equipoise import CapacityModel, Score, datasets, simulate
 from equipoise.datasets import UserError
 from equipoise.inference import fitting
 
-MODEL = CapacityModel(depletion="sleep", interventions={"coach": "replenishment"}, periods=0, randomised=True)
+MODEL = CapacityModel(depletion="sleep", interventions={"coach": "replenishment"}, randomised=True, varying="none")
 TRUTH = {
     "level": 60.0, "half_life": 1.5, "total_sd": 16.0, "variance_shares": [0.4, 0.4, 0.2], "rate_sd": 0.2,
     "level_change": [0.1, 0.25], "speed_up": [0.1], "covariate_level": [0.0, -0.1], "start_shift": 0.0,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pymc as pm
@@ -24,6 +26,9 @@ def rich_study(surveys=5, seed=0, **keywords):
         "scores": SCORES,
     } | keywords  # fmt: skip
     study = datasets.design_study(clinicians=6, surveys=surveys, jitter=0.2, missing=0.15, **options)
+    if study.covariates:  # one that is constant within clinicians
+        senior = study.occasions["clinician"].to_numpy() % 2.0
+        study = replace(study, occasions=study.occasions.assign(senior=senior), covariates=("sleep", "senior"))
     values = np.random.default_rng(seed).uniform(20, 80, len(study.surveys))
     values[study.surveys["capacity"].isna()] = np.nan
     return study.with_scores(values)
@@ -37,6 +42,12 @@ MODELS = {
         start="stationary", spread="shared_omega", interventions="replenishment", depletion="sleep"
     ),
     "shaped": CapacityModel(exposures={"course": ["delay", "ramp"], "coach": ["saturating", "fade"]}),
+    "varied": CapacityModel(
+        replenishment="course * senior", depletion="course:senior + coach:senior", interventions={"coach": "depletion"},
+        varying="both", secular="spline",
+    ),
+    "varied_shaped": CapacityModel(exposures={"course": "ramp"}, varying="both", secular="linear", spread="shared_sigma"),
+    "drifting": CapacityModel(secular="linear", secular_lever="depletion", varying="clinician"),
     "plain": CapacityModel(level="sampled"),
 }
 STUDIES = {
@@ -82,7 +93,7 @@ def test_every_parameter_is_met_by_one_of_these_models():
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.filterwarnings("ignore:No period effect")
+@pytest.mark.filterwarnings("ignore:No secular time")
 def test_log_density_and_gradient(name):
     """The density is that of the priors times the likelihood; its gradient is finite at the start, right elsewhere."""
     model, study = make(name)
@@ -132,12 +143,15 @@ OTHER = {
 
 
 @pytest.mark.parametrize("name", MEANINGS)
+@pytest.mark.filterwarnings("ignore:No secular time")
 def test_every_prior_can_be_replaced_by_name(name):
     where = dict.fromkeys(("start_mean", "start_sd"), "free") | dict.fromkeys(shape_parameters(), "shaped")
+    varied = ("moderation_level", "moderation_speed", "effect_unit_sd", "effect_clinician_sd", "knot_effect")
+    where |= dict.fromkeys(varied, "varied") | {"drift": "drifting"}
     where = where.get(name, "displaced")
     model, study = make(where)
     prior = OTHER[DEFAULTS.get(name, DEFAULTS["level"]).support]
-    replaced = CapacityModel(**(model.to_dict() | {"priors": {name: prior.to_dict()}, "periods": 2}))
+    replaced = CapacityModel(**(model.to_dict() | {"priors": {name: prior.to_dict()}}))
     variable = replaced.build(study)[name]
     draw = pm.draw(variable, random_seed=1, mode=AS_IT_IS)
     logp = pm.logp(variable, draw).eval(mode=AS_IT_IS)

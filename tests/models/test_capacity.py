@@ -55,7 +55,11 @@ def test_a_description_cannot_be_changed():
         ({"periods": 2.0}, "whole number from 0 to 50"),
         ({"periods": True}, "whole number from 0 to 50"),
         ({"randomised": "yes"}, "randomised must be true or false"),
-        ({"randomised": None}, "randomised must be true or false"),
+        ({"design": "parallel_trail"}, "design must be one of .* Did you mean 'parallel_trial'"),
+        ({"design": "cluster_trial", "randomised": False}, "says that exposure was randomised"),
+        ({"secular": "linear", "periods": 3}, "does not go with"),
+        ({"secular": "quadratic"}, "secular must be one of"),
+        ({"varying": "ward"}, "varying must be one of"),
         ({"selection": 1}, "selection must be true or false"),
     ],
 )
@@ -87,7 +91,9 @@ def test_levers_of_each_intervention():
     [
         ("stepped", {}, 0),
         ("stepped", {"periods": 0}, 1),
-        ("parallel", {"periods": 0}, 0),
+        ("parallel", {"periods": 0}, 1),
+        ("alternating", {"periods": 0}, 0),
+        ("parallel", {"secular": "none"}, 1),
         ("parallel", {"selection": False}, 1),
         ("parallel", {"selection": False, "randomised": True}, 0),
         ("stepped", {"periods": 0, "selection": False}, 2),

@@ -5,7 +5,6 @@ import pytest
 from equipoise import CapacityModel, datasets, simulate
 from equipoise.datasets import Score, Study
 from equipoise.models.design import build_design
-from equipoise.models.exposure import staggered_roll_outs
 from equipoise.models.timeline import lay_out
 
 PLAIN = CapacityModel(selection=False, randomised=True, periods=0)
@@ -121,7 +120,7 @@ def test_base_epochs_have_no_dose_no_period_and_covariates_at_their_time_weighte
     design, _, _ = build_design(model, study)
     base = design.epoch_columns[design.epoch_base]
     np.testing.assert_array_equal(design.epoch_clinician[design.epoch_base], [0, 1])
-    assert design.n_periods == 2
+    assert design.secular.n_columns == 2
     np.testing.assert_array_equal(base[:, 1:], 0)
     mean_a, mean_b = (2 * 5 + 2 * 8 + 3 * 6) / 7, (2 * 7 + 2 * 6 + 2 * 9) / 6
     np.testing.assert_allclose((base[0, 0] - base[1, 0]) * design.terms.scale[0], mean_a - mean_b)
@@ -171,10 +170,10 @@ def test_exposure_that_is_the_same_for_all_says_nothing_of_selection(make_study)
 @pytest.mark.parametrize("roll_out, staggered", [("stepped", True), ("parallel", False), ("alternating", False)])
 def test_staggered_roll_outs_are_recognised(roll_out, staggered):
     study = datasets.design_study(clinicians=12, surveys=8, units=4, interventions={"course": roll_out})
-    assert bool(staggered_roll_outs(study)) is staggered
     design, _, _ = build_design(CapacityModel(), study)
     # four units start at four dates: five periods
-    assert design.n_periods == (5 if staggered else 0)
+    assert (design.secular.kind == "periods") is staggered
+    assert design.secular.n_columns == (5 if staggered else design.secular.kind == "linear")
 
 
 @pytest.mark.parametrize(
@@ -191,13 +190,13 @@ def test_staggered_roll_outs_are_recognised(roll_out, staggered):
 def test_what_counts_as_a_staggered_roll_out(make_study, starts, ends, staggered):
     spells = [(who, "course", a, b) for who, a, b in zip("abcd", starts, ends, strict=False)]
     study = make_study({who: list(range(0, 11, 2)) for who in "abcd"}, spells)
-    assert staggered_roll_outs(study) == ((0,) if staggered else ())
+    assert (build_design(CapacityModel(), study)[0].secular.kind == "periods") is staggered
 
 
 def test_calendar_periods_split_time_evenly_and_number_every_step(make_study):
     study = make_study({"a": [0, 5, 9], "b": [4, 5]})
     design, _, _ = build_design(CapacityModel(periods=3), study)
-    np.testing.assert_allclose(design.period_edges, [0, 3, 6, 9])
+    np.testing.assert_allclose(design.secular.edges, [0, 3, 6, 9])
     layout = design.layout
     ends = np.concatenate([np.cumsum(layout.step_gap[:5]), 4 + np.cumsum(layout.step_gap[5:])])
     np.testing.assert_allclose(ends, [0, 3, 5, 6, 9, 4, 5])
@@ -211,7 +210,7 @@ def test_calendar_periods_split_time_evenly_and_number_every_step(make_study):
 def test_one_period_is_no_period(make_study):
     study = make_study({"a": [0, 5]})
     for periods in (0, 1):
-        assert build_design(CapacityModel(periods=periods), study)[0].n_periods == 0
+        assert build_design(CapacityModel(periods=periods), study)[0].secular.n_columns == 0
 
 
 def test_more_time_points_make_more_steps_but_no_new_epochs():
@@ -396,7 +395,7 @@ def expected_start(study, model, effect):
     from equipoise.models.likelihood import smoother
 
     design, _, _ = build_design(model, study)
-    shift = design.epoch_columns[:, -design.n_periods :] @ np.array(effect)
+    shift = design.epoch_columns[:, -design.secular.n_columns :] @ np.array(effect)
     level, rate = 50 * np.exp(shift), np.ones(design.n_epochs)
     offset, prelude, gap, epoch, _, start, *_, anchor = design.data()
     zero = np.zeros(design.n_clinicians)

@@ -118,7 +118,7 @@ def test_levers_by_clinician_and_epoch_are_those_of_the_design():
     e_sd = p["total_sd"] * np.sqrt(p["variance_shares"][0]) / p["level"]
     omega = p["total_sd"] * np.sqrt(p["variance_shares"][1])
     rho = 2 * p["level_rate_concordance"] - 1
-    names = (*design.terms.names, *design.interventions, *range(design.n_periods))
+    names = (*design.terms.names, *design.interventions, *range(design.secular.n_columns))
     for k in range(design.n_epochs):
         i = design.epoch_clinician[k]
         u = study.unit_code[i]

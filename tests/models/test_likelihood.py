@@ -143,6 +143,62 @@ def test_drawn_paths_have_the_conditional_distribution():
         np.testing.assert_allclose(np.cov(ours.T, ddof=0), spread, atol=0.05 * np.diag(spread).max())
 
 
+@given(problems)
+@settings(max_examples=60, deadline=None)
+def test_last_states_have_the_conditional_moments(problem):
+    """Without noise the conditional mean of the last state, and one standard deviation beside it with noise 1."""
+    data, arguments, _ = problem
+    offset, prelude, _, _, survey, _, score, repeats, indicator, _ = data
+    clinicians = offset.size - 1
+    deviation = np.linspace(-0.2, 0.3, clinicians)
+    mean, above = (smoother.last_states(*data, *arguments, deviation, np.full(clinicians, z)) for z in (0.0, 1.0))
+    given_e = [arguments[0].copy(), *arguments[1:]]
+    for i in range(clinicians):
+        given_e[0] = arguments[0] * (1 + deviation[i])
+        centre, _, cov = joint_moments(i, given_e, data)
+        rows = survey[offset[i] + prelude[i] : offset[i + 1]]
+        seen = np.array([r >= 0 and not np.isnan(score[r]) for r in rows], bool)
+        r = rows[seen]
+        lam = arguments[8][indicator[r]]
+        observed = np.outer(lam, lam) * cov[np.ix_(seen, seen)] + np.diag(arguments[9][indicator[r]] / repeats[r])
+        across = cov[-1, seen] * lam
+        gain = np.linalg.solve(observed, across) if seen.any() else np.zeros(0)
+        expected = centre[-1] + gain @ (score[r] - arguments[7][indicator[r]] - lam * centre[seen])
+        variance = cov[-1, -1] - gain @ across
+        np.testing.assert_allclose(mean[i], expected, rtol=1e-8, atol=1e-8)
+        # the difference of two near numbers in the dense algebra limits what can be asked of small variances
+        np.testing.assert_allclose((above[i] - mean[i]) ** 2, variance, rtol=1e-6, atol=1e-8 * cov[-1, -1])
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_last_states_are_exact_where_the_dense_algebra_is(seed):
+    """Mean and variance to 1e-8, the variance from the difference that each clinician's own noise makes."""
+    data, arguments, _ = random_problem(np.random.default_rng(seed), clinicians=4, indicators=2, missing=0.3)
+    offset, prelude, _, _, survey, _, score, repeats, indicator, _ = data
+    deviation, noise = np.array([0.1, -0.3, 0.0, 0.25]), np.array([1.0, -2.0, 0.5, 3.0])
+    mean, moved = (smoother.last_states(*data, *arguments, deviation, z) for z in (np.zeros(4), noise))
+    for i in range(4):
+        given_e = [arguments[0] * (1 + deviation[i]), *arguments[1:]]
+        centre, _, cov = joint_moments(i, given_e, data)
+        rows = survey[offset[i] + prelude[i] : offset[i + 1]]
+        steps = [a for a, r in enumerate(rows) if r >= 0 and not np.isnan(score[r])]
+        r = rows[steps]
+        lam, intercept, error = (arguments[j][indicator[r]] for j in (8, 7, 9))
+        design = np.zeros((len(steps), rows.size))  # from states to answers
+        design[np.arange(len(steps)), steps] = lam
+        precision = np.linalg.inv(cov + 1e-12 * np.eye(rows.size)) if np.linalg.cond(cov) < 1e6 else None
+        observed = design @ cov @ design.T + np.diag(error / repeats[r])
+        gain = cov @ design.T @ np.linalg.inv(observed)
+        expected = centre + gain @ (score[r] - intercept - design @ centre)
+        spread = cov - gain @ design @ cov
+        if precision is not None:  # the same by adding precisions
+            added = np.linalg.inv(precision + design.T @ np.diag(repeats[r] / error) @ design)
+            np.testing.assert_allclose(added[-1, -1], spread[-1, -1], rtol=1e-6)
+        np.testing.assert_allclose(mean[i], expected[-1], rtol=1e-8)
+        np.testing.assert_allclose(((moved[i] - mean[i]) / noise[i]) ** 2, spread[-1, -1], rtol=1e-8, atol=1e-10)
+        assert np.sign(moved[i] - mean[i]) in (0, np.sign(noise[i]))
+
+
 def test_simulated_scores_have_the_model_s_moments():
     rng = np.random.default_rng(8)
     data, arguments, _ = random_problem(rng, clinicians=2, missing=0.0, indicators=2)

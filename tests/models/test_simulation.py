@@ -44,7 +44,7 @@ def test_rounded_answers_have_the_same_moments():
 
 def test_clinicians_units_and_effects_are_the_truth_behind_the_paths():
     study = datasets.design_study(clinicians=6, surveys=4, units=2, gap=100.0, interventions={"course": "parallel"})
-    truth = {"total_sd": 1e-8, "level_change": 0.2, "speed_up": 0.5, "start_shift": 3.0, "half_life": 1.0}
+    truth = {"total_sd": 1e-8, "level_change": 0.2, "speed_up": 0.5, "start_shift": 3.0, "half_life": 1.0, "drift": 0.0}
     new = simulate(CapacityModel(interventions="both", randomised=True), study, truth, seed=3, rounded=False)
     path = new.path.reshape(6, 4)
     capacity = new.clinicians["capacity"].to_numpy()

@@ -71,7 +71,7 @@ def prior_fit(model, study, draws: int = 60, chains: int = 2, complete: bool = T
             "model": model.to_dict(),
             "equations": model.equations(study),
             "study_fingerprint": study.fingerprint,
-            "study": _study_facts(study),
+            "study": _study_facts(study, model),
             "sampling": vars(settings) | {"tries": 1, "seconds": 1.5},
             "complete": complete,
             "warnings": found,

@@ -49,7 +49,7 @@ def test_page_has_its_parts_in_order(page):
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
     assert titles == [
         "Key results", "What was asked", "The study", "The model", "The population", "Units", "Clinicians",
-        "Interventions", "What these data can and cannot tell", "Does the model reproduce the scores?",
+        "Interventions", "What each programme is worth", "What these data can and cannot tell", "Does the model reproduce the scores?",
         "What the data added to the priors", "Sampling", "How to read this", "How it was computed",
     ]  # fmt: skip
     assert '<html lang="en">' in page and '<h1 dir="auto">Ward programme</h1>' in page
@@ -99,7 +99,7 @@ def test_figures_are_sound_svg_with_text_and_a_description(outputs):
 
 def test_figures_in_the_page_follow_its_colours_and_are_described(page):
     drawings = re.findall(r"<svg.*?</svg>", page, re.S)
-    assert len(drawings) == 11
+    assert len(drawings) == 13
     for drawing in drawings:
         assert 'role="img"' in drawing and re.search(r'aria-label="[^"]{20,}"', drawing)
         assert "var(--" in drawing and not re.search(r"(fill|stroke): #", drawing)

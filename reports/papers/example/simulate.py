@@ -13,16 +13,16 @@ import pandas as pd
 import equipoise as eq
 
 SEED = 20260401
-WEEKS = 26
+WEEKS = 36
 UNITS = 12
 FOLDER = Path(__file__).parents[3] / "datasets" / "example"
 SCORE = eq.Score(range=(10, 50), better="higher", step=1)
 MODEL = eq.CapacityModel(replenishment="sleep", depletion="workload")
 PARAMETERS = {
     "level": 38.0,
-    "half_life": 4.5,
+    "half_life": 1.6,
     "total_sd": 10.0,
-    "variance_shares": [0.42, 0.42, 0.16],
+    "variance_shares": [0.42, 0.46, 0.12],
     "level_rate_concordance": 0.5,
     "rate_sd": 0.25,
     "spread_sd": 0.3,
@@ -31,10 +31,11 @@ PARAMETERS = {
     "start_shift": -3.0,
     "start_sd_ratio": 1.0,
     # In the order of the names: debriefing lowers beta (by 34 %, alpha by 13 %), mindfulness raises alpha (by 52 %, beta
-    # by 15 %): far apart, and still half a year of fortnightly surveys tells the levers only in part.
+    # by 15 %). Levers are told from how fast capacity moves: it takes many surveys, about a half-life apart.
     "level_change": [0.28, 0.28],
     "speed_up": [-0.28, 0.28],
     "spread_change": [0.0, 0.0],
+    "effect_unit_sd": [0.03, 0.03],
     "selection": [0.0, 0.0],
     # sleep (mean, deviation) on alpha; workload (mean, deviation) on beta, where more of it lowers C*
     "covariate_level": [0.05, 0.06, -0.05, -0.06],
@@ -45,14 +46,14 @@ PARAMETERS = {
 def survey_design(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Who is surveyed when, with covariates, and when each unit begins each programme."""
     rows = []
-    sizes = rng.integers(12, 19, UNITS)
+    sizes = rng.integers(7, 12, UNITS)
     number = 0
     for u, size in enumerate(sizes):
         for _ in range(size):
             number += 1
             usual_sleep, usual_work = rng.normal(6.8, 0.5), rng.normal(46, 5)
-            for k in range(WEEKS // 2 + 1):
-                week = 2 * k + rng.integers(-4, 5) / 7  # a few days early or late
+            for k in range(WEEKS + 1):
+                week = k + rng.integers(-2, 3) / 7  # a day or two early or late
                 if k and rng.random() < 0.02:
                     continue  # not even sent out
                 rows.append(
@@ -66,7 +67,7 @@ def survey_design(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]
                 )
     frame = pd.DataFrame(rows)
     frame["satisfaction"] = np.where(rng.random(len(frame)) < 0.09, np.nan, 30.0)
-    starts = np.linspace(5, 21, UNITS).round(1)
+    starts = np.linspace(6, 30, UNITS).round(1)
     spells = pd.DataFrame(
         [
             {"unit": f"Ward {u + 1}", "intervention": name, "start": start, "end": ""}

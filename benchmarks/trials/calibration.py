@@ -1,0 +1,103 @@
+"""Simulation-based calibration of the estimands, design by design (Talts et al. 2018).
+
+    python benchmarks/trials/calibration.py --studies 200
+    python benchmarks/trials/calibration.py --report
+
+Parameters are drawn from the priors, scores from the model; the model is compiled once for each design and refitted with new
+scores. Ranks of the true estimands among thinned draws must be uniform: their empirical distribution stays inside one band
+that holds with 99 % over all ranks and estimands of a design (Säilynoja et al. 2022; the estimands are treated as
+independent, which makes the band wider than it need be where they are not, by a few thousandths). Results are appended to
+``results/calibration_DESIGN.csv`` study by study, so that a run that was stopped goes on where it was.
+"""
+
+import argparse
+import time
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from designs import TRIALS, trial
+from refit import ESTIMANDS, Refit
+from scipy import stats
+from tables import RESULTS, append, done
+
+from equipoise import simulate
+
+RANKS = 99  # draws that the truth is ranked among: of 100 possible ranks
+LEVEL = 0.99
+
+
+def run(name, studies):
+    file = RESULTS / f"calibration_{name}.csv"
+    model, study = trial(name)
+    begun = done(file)
+    if begun >= studies:
+        return
+    refit = Refit(model, study)
+    for seed in range(begun, studies):
+        started = time.perf_counter()
+        # designs must not share their draws from the prior, or they would all be off together where those are
+        new = simulate(model, study, seed=np.random.default_rng([crc32(name.encode()), seed]), rounded=False)
+        truth = refit.truth(new)
+        draws, divergences, rhat = refit.sample(new, seed)
+        row = {"seed": seed, "divergences": divergences, "rhat": rhat, "seconds": time.perf_counter() - started}
+        for estimand in ESTIMANDS:
+            values = draws[estimand]
+            chosen = values[np.linspace(0, values.size - 1, RANKS).astype(int)]
+            row[estimand] = int((chosen < truth[estimand]).sum())
+        append(file, row)
+        print(f"{name} {seed}: {row['seconds']:.1f} s, {divergences} divergent, R-hat {rhat:.3f}", flush=True)
+
+
+def band(studies, estimands, level=LEVEL, simulations=20_000, seed=0):
+    """Pointwise probability that makes binomial intervals around the uniform hold together for all ranks and estimands."""
+    rng = np.random.default_rng(seed)
+    at = np.arange(1, RANKS + 1) / (RANKS + 1)
+    least = np.empty(simulations)
+    for s in range(simulations):
+        ranks = rng.integers(0, RANKS + 1, studies)
+        counts = np.searchsorted(np.sort(ranks), np.arange(1, RANKS + 1), side="left")
+        tails = np.minimum(stats.binom.cdf(counts, studies, at), stats.binom.sf(counts - 1, studies, at))
+        least[s] = 2 * tails.min()
+    return np.quantile(least, 1 - level ** (1 / estimands))
+
+
+def inside(ranks, pointwise):
+    """Whether the empirical distribution of ranks stays in the band, and how near it comes (1: at its edge)."""
+    at = np.arange(1, RANKS + 1) / (RANKS + 1)
+    counts = np.searchsorted(np.sort(ranks), np.arange(1, RANKS + 1), side="left")
+    low, high = stats.binom.ppf(pointwise / 2, ranks.size, at), stats.binom.isf(pointwise / 2, ranks.size, at)
+    middle = ranks.size * at
+    reach = np.where(counts > middle, (counts - middle) / np.maximum(high - middle, 1), (middle - counts) / np.maximum(middle - low, 1))
+    return bool(((counts >= low) & (counts <= high)).all()), float(reach.max())
+
+
+def report():
+    rows = []
+    for name in TRIALS:
+        file = RESULTS / f"calibration_{name}.csv"
+        if not done(file):
+            continue
+        table = pd.read_csv(file)
+        pointwise = band(len(table), len(ESTIMANDS))
+        row = {"design": name, "studies": len(table)}
+        for estimand in ESTIMANDS:
+            held, reach = inside(table[estimand].to_numpy(), pointwise)
+            row[estimand] = f"{'in' if held else 'OUT'} {reach:.2f}"
+        row["diverged"] = int((table["divergences"] > 0).sum())
+        row["R-hat > 1.05"] = int((table["rhat"] > 1.05).sum())
+        row["s a study"] = round(table["seconds"].median(), 1)
+        rows.append(row)
+    print(pd.DataFrame(rows).to_string(index=False))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, default=200)
+    parser.add_argument("--design", choices=list(TRIALS), nargs="*", default=list(TRIALS))
+    parser.add_argument("--report", action="store_true")
+    options = parser.parse_args()
+    if not options.report:
+        for chosen in options.design:
+            run(chosen, options.studies)
+    report()
