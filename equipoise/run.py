@@ -147,6 +147,8 @@ class _Job:
         kept = outputs.repair(self.target) + outputs.repair(self.incomplete)
         outputs.check_target(self.target)
         outputs.check_target(self.incomplete)
+        if (outputs.read_provenance(self.target) or {}).get("kind") == "comparison":
+            raise UserError(f"{shown(self.target)} holds a comparison of analyses; name another folder with --output.")
         return kept
 
     def report_key(self, sampling_key: str) -> str:

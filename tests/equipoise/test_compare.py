@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from equipoise import compare, outputs
+from equipoise import compare, outputs, run
 from equipoise.cli import app
 from equipoise.datasets.errors import UserError
 
@@ -208,3 +208,9 @@ def test_a_page_that_fails_leaves_the_one_before(two, desk):
 def test_a_second_command_is_kept_away(two, desk):
     with outputs.locked(results(two[0])), pytest.raises(UserError, match="Another command"):
         compare.compare(two)
+
+
+def test_a_run_does_not_replace_a_comparison(two, desk, tmp_path):
+    outcome = compare.compare(two, output=tmp_path / "both")
+    with pytest.raises(UserError, match="holds a comparison"):
+        run.run(two[0], output=outcome.folder)

@@ -32,7 +32,7 @@ def page(folder):
 def fit(folder):
     analysis = Analysis.read(folder / "analysis.toml")
     study = analysis.study()
-    return eq.fit(analysis.model(study), study, seed=1, draws=500, tune=500, progress=False)
+    return eq.fit(analysis.model(study), study, seed=1, progress=False)
 
 
 def mixed_model(formula, months):
