@@ -148,7 +148,7 @@ def estimands(fit, *, prob: float = 0.89, **asked) -> pd.DataFrame:
         One row for each comparison (or option, where ``against`` is empty), group and estimand: option, against, group,
         clinicians, estimand, unit, median, low, high, mean, sd, p_positive (probability of lying above no effect), rhat,
         ess_bulk, mcse_mean, interval. Ratios are geometric means over clinicians, the rest plain means;
-        ``sd_change`` divides by the standard deviation of a single answer (trait, process and error).
+        ``sd_change`` divides by the standard deviation of a single answer of the median clinician (trait, process and error).
 
     Raises
     ------

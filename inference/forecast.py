@@ -8,6 +8,7 @@ from numba import njit
 
 from ..datasets.errors import UserError, is_number
 from ..datasets.roll_out import read_roll_out, time_of
+from ..datasets.times import DAYS
 from ..models.design import build_design
 from ..models.levers import LN2
 from ..models.likelihood import smoother
@@ -30,9 +31,9 @@ def forecast(
 
     Paths start from each clinician's smoothed state at ``start``, given all answers (also later ones); a clinician whose
     last survey was earlier is carried there with the exposure of that survey. From there expected capacity is followed exactly
-    under each regime: no programme at all; each programme for everyone, beginning at ``start``; the spells as
-    recorded, those without an end going on; and, where given, a planned roll-out in place of the recorded spells.
-    Covariates are at each clinician's mean, secular time at its average.
+    under each regime: no programme at all; each programme for everyone, beginning at ``start``; the spells as recorded,
+    those without an end going on (of a 0/1 column: what was on at the last survey); and, where given, a planned roll-out in
+    place of the recorded spells. Covariates are at each clinician's mean, secular time at its average.
 
     Parameters
     ----------
@@ -96,11 +97,19 @@ def check_forecast(study, start, horizon, roll_out=None):
         raise UserError(f"horizon must be a number above 0, in {study.time_unit}s; got {horizon!r}.")
     first = study.follow_up[0]
     if begin < first.min():
+        ends = [_as_written(study, t) for t in (first.min(), study.follow_up[1].max())]
         raise UserError(
-            f"start = {start!r} lies before the first survey of everybody: there is no state to start from. "
-            f"The surveys run from {first.min():g} to {study.follow_up[1].max():g} in {study.time_unit}s."
+            f"start = {start} lies before the first survey of everybody: there is no state to start from. "
+            f"The surveys run from {ends[0]} to {ends[1]}."
         )
     return begin, None if roll_out is None else read_roll_out(study, roll_out)
+
+
+def _as_written(study, time: float) -> str:
+    """A time as the user writes it: a date, or a number in the study's unit."""
+    if study.origin is None:
+        return f"{study.time_unit} {time:g}"
+    return str((study.origin + pd.Timedelta(days=time * DAYS[study.time_unit])).date())
 
 
 def _regimes(draws: Draws, begin: float, horizon: float, plan) -> dict[str, list]:
@@ -112,7 +121,12 @@ def _regimes(draws: Draws, begin: float, horizon: float, plan) -> dict[str, list
     found = {NONE: [none for _ in programmes]}
     for k, name in enumerate(study.interventions):
         found[name] = [new if j == k else none for j in programmes]
-    found[AS_RECORDED] = [_by_clinician(study.spells, k, count) for k in programmes]
+    # a column tells of exposure up to the last survey only: what was on then is taken to go on
+    recorded = study.spells.copy()
+    from_column = recorded["intervention"].map(lambda k: study.exposure_source[study.interventions[k]] == "column")
+    last = study.follow_up[1][recorded["clinician"].to_numpy(int)]
+    recorded.loc[from_column.to_numpy(bool) & (recorded["end"].to_numpy() == last), "end"] = np.inf
+    found[AS_RECORDED] = [_by_clinician(recorded, k, count) for k in programmes]
     if plan is not None:
         found[PLAN] = [_by_clinician(plan, k, count) for k in programmes]
     return found
@@ -138,9 +152,8 @@ def _edges(draws: Draws, begin, horizon, regimes, study) -> np.ndarray:
         for course, (starts, ends, dose) in zip(draws.design.courses, spells, strict=True):
             pairs = np.unique(np.column_stack([starts[dose > 0], ends[dose > 0]]), axis=0)
             dates += [pairs.ravel()]
-            for a, b in pairs[:40]:
-                if a < end:
-                    dates.append(course.cuts(a, b, horizon / 8, end))
+            for a, b in pairs[pairs[:, 0] < end][-40:]:  # the latest: earlier ones have settled
+                dates.append(course.cuts(a, b, horizon / 8, end))
     # dates that differ by rounding are one; counted from the start, which must be the first
     since = np.unique(np.round(np.concatenate(dates) - begin, 9))
     times = begin + since[(since >= 0) & (since <= round(horizon, 9))]

@@ -18,7 +18,7 @@ from .estimands import estimands
 from .forecast import forecast
 from .lever import ZEROS, lever
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Fit:

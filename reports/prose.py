@@ -291,8 +291,9 @@ def paths(material) -> list[str]:
     everyone = table[(table["group"] == table["group"].iloc[0]) & (table["time"] == end)]
     out = [
         f"From {material.time.text(begin)} to {material.time.text(end)}, starting from where the clinicians were then; every "
-        "programme begins then for everyone. The bands are for a group's mean, not for single clinicians, and hold if "
-        "nothing else changes."
+        "programme begins then for everyone; no programme means that nothing lingers of earlier ones. Covariates are at each "
+        "clinician's mean, calendar time at its average. The bands are for a group's mean, not for single clinicians, and "
+        "hold if nothing else changes."
     ]
     for row in everyone.itertuples():
         if row.regime != NONE:

@@ -183,7 +183,14 @@ def worth(material) -> Section | None:
         "Every clinician's C* and β with and without each programme, the others off and covariates at the clinician's mean, "
         "averaged over the clinicians, in every posterior draw."
     )
-    blocks = [text(told), Bullets(prose.worth(material)), Picture("worth"), _table(tables.estimands(material), fold=True)]
+    shaped = ", ".join(plain(k) for k, course in material.fit.model.exposures.items() if not course.is_plain)
+    at_full = (
+        f"Ratios, C* and half-life are those at full exposure, also to what builds up or fades ({shaped}); what has a horizon "
+        "follows the exposure over time."
+        if shaped
+        else ""
+    )
+    blocks = [text(told, at_full), Bullets(prose.worth(material)), Picture("worth"), _table(tables.estimands(material), fold=True)]
     if material.estimand_table["group"].nunique() > 1:
         blocks.append(_table(tables.estimands(material, groups=True), fold=True))
     return Section("worth", "What each programme is worth", blocks)

@@ -405,7 +405,7 @@ def test_a_date_as_the_start(days):
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({"start": -0.5}, "before the first survey of everybody.* The surveys run from 0 to 12 in weeks"),
+        ({"start": -0.5}, "before the first survey of everybody.* The surveys run from week 0 to week 12"),
         ({"start": "2024-01-05"}, "start must be a number of weeks"),
         ({"start": None}, "start must be a number of weeks"),
         ({"start": float("nan")}, "start must be a number of weeks"),

@@ -42,6 +42,8 @@ def mixed_model(formula, months):
     frame["before"] = frame.groupby("patient")["bdi"].transform("first")
     frame["month"] = frame["month"].map(dict(zip((0, 2, 3, 5, 8), months, strict=True)))
     frame["treated"] = ((frame["treatment"] == "BtheB") & (frame["month"] > 0)).astype(float)
+    frame["later_drug"] = ((frame["drug"] == "yes") & (frame["month"] > 0)).astype(float)
+    frame["later_episode"] = ((frame["episode"] == "under 6 months") & (frame["month"] > 0)).astype(float)
     if "before" in formula:
         frame = frame[frame["month"] > 0]
     frame = frame.dropna(subset="bdi")
@@ -58,6 +60,7 @@ def test_published_mixed_model(page):
     np.testing.assert_allclose(log_likelihood, page.LOG_LIKELIHOOD, atol=0.005)
     # what the page says of it
     np.testing.assert_allclose(found.params["before"], 0.64, atol=0.005)
+    np.testing.assert_allclose(found.params["drug[T.yes]"], -2.8, atol=0.05)
     np.testing.assert_allclose(np.sqrt([found.cov_re.iloc[0, 0], found.scale]), [7.0, 5.0], atol=0.05)
     assert (found.nobs, found.model.n_groups) == (280, 97)
 
@@ -70,6 +73,9 @@ def test_the_times_of_the_first_edition_give_other_numbers():
 def test_mixed_model_with_the_first_assessment_among_the_answers(page):
     estimate, *_ = mixed_model("bdi ~ C(month) + treated + drug + episode", (0, 2, 3, 5, 8))
     np.testing.assert_allclose(estimate, page.BASELINE_AS_ANSWER, atol=0.006)
+    own = "bdi ~ C(month) + treated + drug + episode + later_drug + later_episode"
+    estimate, *_ = mixed_model(own, (0, 2, 3, 5, 8))
+    np.testing.assert_allclose(estimate, page.ADJUSTED_AFTER, atol=0.006)
 
 
 def test_it_converges(fit):

@@ -11,6 +11,7 @@ from equipoise import CapacityModel, datasets, simulate
 from equipoise.inference import Fit
 from equipoise.inference.convergence import problems
 from equipoise.inference.fitting import VERSIONED, _Derived, _study_facts
+from equipoise.inference.results import SCHEMA
 from equipoise.inference.sampling import Sampling
 from equipoise.models.design import build_design
 from equipoise.models.levers import LN2, levers
@@ -67,7 +68,7 @@ def prior_fit(model, study, draws: int = 60, chains: int = 2, complete: bool = T
         found.insert(0, "INCOMPLETE: the run was interrupted; these are the draws it had, not the draws asked for.")
     tree.attrs["equipoise"] = json.dumps(
         {
-            "schema": 1,
+            "schema": SCHEMA,
             "model": model.to_dict(),
             "equations": model.equations(study),
             "study_fingerprint": study.fingerprint,

@@ -29,6 +29,8 @@ PUBLISHED = (-2.33, 1.67, -5.60, 0.95)
 LOG_LIKELIHOOD = -935.75
 # The same with bdi.pre among the answers: visits as categories, one mean for both arms before treatment.
 BASELINE_AS_ANSWER = (-3.62, 1.29, -6.16, -1.09)
+# And with effects of drug and episode of their own after treatment began.
+ADJUSTED_AFTER = (-2.48, 1.33, -5.08, 0.13)
 
 TEXT = """\
 # Beat the Blues: depression in a randomised trial of computerised therapy
@@ -49,22 +51,24 @@ Statistical Analyses Using R (packages HSAUR, HSAUR2, HSAUR3), from the Python p
 |---|---|---|---|
 | Published mixed model, BDI before treatment as a covariate | {published} | | |
 | The same, BDI before treatment among the answers | {baseline} | | |
+| And drug and episode with effects of their own after treatment began | {adjusted} | | |
 {rows}
 
 Mixed models: estimate (standard error; 95 % interval), by maximum likelihood. Here: posterior mean (standard deviation;
-95 % interval), {draws} draws each, seed {seed}; half-life without the programme: median, 89 % interval. The first row
-under "here" is the analysis file's. `tests/papers/` refits the mixed models; the published log-likelihood is {loglik}.
+95 % interval), {draws} draws each, seed {seed}; half-life without the programme: median, 89 % interval. The first of our
+rows is the analysis file's. `tests/papers/` refits the mixed models; the published log-likelihood is {loglik}.
 
 **The answer.** At the visits, Beat the Blues lowers depression by about {main:.0f} points (probability that it lowers it:
-{p_visits}), as published. What it does in the long run these eight months do not tell: the probability that the steady
-state is lower is {p_steady}, and it moves with what is believed about the start (the other rows: {p_others}).
+{p_visits}), much as published (2.3 points, 1.4 standard errors). What it does in the long run these eight months do not
+tell: the probability that the steady state is lower is {p_steady}, and it moves with what is believed about the start
+(our other rows: {p_others}).
 
 ## Why the numbers differ
 
 - **What is estimated.** The published number is one difference for all later visits. Ours at the visits is the expected
-  path of each patient allocated to the programme less the path without it, averaged over that patient's answered
-  follow-up visits; by month it is {by_month}. The change of the steady state is where depression would settle, less
-  where it would without the programme, averaged over all patients.
+  path of each patient allocated to the programme less the path without it, averaged over the follow-up visits they
+  answered; after {by_month}. The change of the steady state is where depression would
+  settle, less where it would without the programme, averaged over all patients.
 - **Sooner or lower.** Half of the way to the steady state takes {half_life} months without the programme, which
   multiplies the depletion rate by {ratio_beta}. The difference at the visits can come from those treated recovering
   sooner as well as from their settling lower, and eight months do not separate the two. Without the programme the median
@@ -72,13 +76,18 @@ state is lower is {p_steady}, and it moves with what is believed about the start
 - **The start.** Patients were recruited because they were depressed: before treatment they stood {shift} points above
   their own long-run level. The default prior of that distance, Normal(0, 5) on 0-100 (3 points), is for people in no
   special state. It lets too little of the recovery that both arms share be recovery, the half-life comes out shorter,
-  and more is left for the programme: the second row. A free start knows no link between a patient's BDI before
+  and more is left for the programme: the second of our rows. A free start knows no link between a patient's BDI before
   treatment and the long-run level. Left-out answers are predicted about as well by all three (log predictive density,
   less the analysis file's: {elpd}), so the data do not choose.
 - **Time.** {time}
-- **BDI before treatment.** The published model takes it as a covariate with slope 0.64 for all visits. Here it is the first
-  point of the path and tells of the patient's level and of a state that fades. In mixed models this alone
-  moves the estimate (first two rows): by chance the treated began {apart} points lower.
+- **BDI before treatment, drug and episode.** The published model takes BDI before treatment as a covariate with slope 0.64
+  for all visits. Here it is the first point of the path, and tells of the patient's level and of a state that fades. In
+  mixed models the choice matters through the drug: by chance {treated_drug} of {treated} treated patients and {usual_drug} of
+  {usual} others took antidepressants, and those who did began {worse} points higher and improved more. The published model
+  compares patients of equal BDI before treatment, so that the improvement is the drug's (-2.8 points); with one
+  effect of the drug for before and after (second row) it is the programme's; with an effect of its own after treatment
+  began (third row) it is the drug's again. Here drug and episode move the steady state from which the start is displaced,
+  as in the second row, but patients also differ in their rate of recovery.
 - **Prior.** The change of log C* has prior Normal(0, 0.15), which is about {prior} BDI points here: it hardly shrinks. The
   prior of the common speed-up, Normal(0, 0.35), shrinks more.
 - **Dropout.** {missing} of {planned} follow-up answers are missing; nobody came back. Those who left had been worse at their
@@ -196,22 +205,25 @@ def main() -> None:
             f"{drift['mean']:.2f} ({drift['sd']:.2f}; 89 % interval {drift['low']:.2f} to {drift['high']:.2f})"
         )
     wide = data.pivot(index="patient", columns="month", values="bdi")
-    arm = data.drop_duplicates("patient").set_index("patient")["treatment"]
+    patients = data.drop_duplicates("patient").set_index("patient")
+    arm, drug = patients["treatment"], patients["drug"]
     later, stay = wide.drop(columns=0), wide[3].notna()
-    before = wide[0].groupby(arm).mean()
+    before = wide[0].groupby(drug).mean()
     page = TEXT.format(
         usual=(arm == "TAU").sum(), treated=(arm == "BtheB").sum(),
         published=words(*PUBLISHED), baseline=words(*BASELINE_AS_ANSWER), loglik=LOG_LIKELIHOOD,
         rows="\n".join(rows), draws=f"{sampling['draws'] * sampling['chains']:,}", seed=sampling["seed"],
         main=-float(main_visits.mean()), p_visits=f"{float((main_visits < 0).mean()):.2f}",
         p_steady=steady[0], p_others=" and ".join(steady[1:]),
-        by_month=", ".join(f"{value:.1f} ({month:.0f})" for month, value in zip(by_month["month"].values, by_month.values, strict=True)),
+        by_month=", ".join(f"{month:.0f} months {value:.1f}" for month, value in by_month.to_series().items()),
         half_life=f"{half['median']:.1f} (89 % interval {half['low']:.1f} to {half['high']:.1f})",
         ratio_beta=f"{multiplier['median']:.2f} ({multiplier['low']:.2f} to {multiplier['high']:.2f})",
         settled=f"{float(score.to_points(capacity['median'])):.0f}",
         shift=f"{-points * population.loc['start_shift', 'mean']:.0f}",
         elpd=" and ".join(f"{d.sum():.1f}, standard error {np.sqrt(d.size * d.var()):.1f}" for d in differences),
-        apart=f"{before['TAU'] - before['BtheB']:.1f}",
+        adjusted=words(*ADJUSTED_AFTER),
+        treated_drug=((drug == "yes") & (arm == "BtheB")).sum(), usual_drug=((drug == "yes") & (arm == "TAU")).sum(),
+        worse=f"{before['yes'] - before['no']:.0f}",
         prior=f"{0.15 * points * capacity['median']:.0f}",
         missing=later.isna().sum().sum(), planned=later.size, answers=later.notna().sum().sum(),
         leavers=f"{wide.loc[~stay, 2].mean():.0f}", stayers=f"{wide.loc[stay, 2].mean():.0f}",
