@@ -200,7 +200,7 @@ def _share_out(left: dict[str, _Column], person: np.ndarray, guess: dict) -> Non
     guess["interventions"] = {
         name: {"reason": "0 and 1" + (", and so it is called" if c.named("intervention") else "")}
         for name, c in numeric.items()
-        if c.is_binary
+        if c.is_binary and (c.varies_within(person) or c.named("intervention"))
     }
     candidates = {name: c for name, c in numeric.items() if not c.is_binary and c.varies_within(person)}
     named = {name: c for name, c in candidates.items() if c.named("score")}

@@ -23,7 +23,8 @@ def time_of(study, when, what: str = "start") -> float:
     """
     if study.origin is None:
         if not is_number(when):
-            raise UserError(f"{what} must be a number of {study.time_unit}s, as the surveys' times are; got {when!r}.")
+            shown = when.isoformat() if hasattr(when, "isoformat") else repr(when)
+            raise UserError(f"{what} must be a number of {study.time_unit}s, as the surveys' times are; got {shown}.")
         return float(when)
     if is_number(when):
         raise UserError(f"{what} must be a date, such as 2024-04-03, as the surveys' times are; got {when!r}.")

@@ -98,28 +98,31 @@ class Analysis:
 
     def _check_questions(self, study: Study) -> None:
         """What estimands and forecasts ask for, against the study."""
-        for table, check in (("estimands", self._check_estimands), ("forecast", self._check_forecast)):
-            if getattr(self.spec, table) is None:
-                continue
-            try:
-                check(study)
-            except UserError as error:
-                raise UserError(f"{self.path}, [{table}]: {error}") from None
+        self._check_estimands(study)
+        if self.spec.forecast is None:
+            return
+        from .inference.forecast import check_forecast
 
-    def _check_estimands(self, study: Study) -> None:
+        if not study.interventions:
+            raise UserError(f"{self.path}, [forecast]: a forecast compares programmes, and the study has none; remove the table.")
+        try:
+            check_forecast(study, **self.forecast)
+        except UserError as error:
+            raise UserError(f"{self.path}, [forecast]: {error}") from None
+
+    def _check_estimands(self, study: Study, fading=()) -> None:
+        if self.spec.estimands is None:
+            return
         from .inference.estimands import request
         from .inference.options import study_columns
 
         first = next(iter(study.scores.values()))
         score = {"range": first.range, "better": first.better}
-        request(study.interventions, study_columns(study), score, varying=study.varying, **self.estimands)
-
-    def _check_forecast(self, study: Study) -> None:
-        from .inference.forecast import check_forecast
-
-        if not study.interventions:
-            raise UserError("a forecast compares programmes, and the study has none; remove the table.")
-        check_forecast(study, **self.forecast)
+        columns = study_columns(study)
+        try:
+            request(study.interventions, columns, score, varying=study.varying, fading=fading, **self.estimands)
+        except UserError as error:
+            raise UserError(f"{self.path}, [estimands]: {error}") from None
 
     @property
     def estimands(self) -> dict[str, Any]:
@@ -144,6 +147,12 @@ class Analysis:
             known_interventions(decisions.costs, study.interventions)
         except UserError as error:
             raise UserError(f"{self.path}, [decisions] costs: {error}") from None
+        low, high = (0, 100) if decisions.points == "capacity" else next(iter(study.scores.values())).range
+        if decisions.worthwhile >= high - low:
+            raise UserError(
+                f"{self.path}, [decisions] worthwhile: must be smaller than the whole scale ({high - low:g} points); "
+                f"got {decisions.worthwhile:g}."
+            )
 
     def _study_from_file(self) -> Study:
         from .datasets import Score, Study
@@ -184,17 +193,22 @@ class Analysis:
             common = self.spec.model.interventions
             stated["interventions"] = {name: levers.get(name, common) for name in study.interventions}
         shaped = {
-            name: {key: value for key, value in (("shape", table.shape), ("fixed", table.fixed)) if value}
+            name: {key: value for key, value in (("shape", table.shape), ("fixed", table.fixed)) if value not in (None, {})}
             for name, table in self.spec.interventions.items()
             if table.shape is not None or table.fixed
         }
         if shaped:
-            stated["exposures"] = shaped
+            from .models.course import Course
+
+            stated["exposures"] = {
+                name: Course.of(given, f"{self.path}, [interventions.{name}] shape") for name, given in shaped.items()
+            }
         try:
             model = CapacityModel(**stated)
             model.equations(study)  # meets every formula and prior with the study's own columns
         except UserError as error:
             raise UserError(f"{self.path}, [model]: {error}") from None
+        self._check_estimands(study, [name for name, course in model.exposures.items() if not course.lasts])
         return model
 
     def truth(self) -> dict[str, Any] | None:

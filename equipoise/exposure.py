@@ -18,7 +18,7 @@ def intervention_findings(study, model, found) -> None:
     designs = model.study_designs(study)
     secular, periods = model.resolve_secular(study, designs)
     for k, (name, design) in enumerate(designs.items()):
-        _one(study, name, k, share[:, k], found)
+        _one(study, name, k, share[:, k], found, model.is_randomised)
         _design(name, design.summary(secular), design.pattern.n_exposed, found)
     if secular != "none":
         form = {"linear": "along a line", "spline": "along a spline", "periods": f"in {periods} periods"}[secular]
@@ -53,7 +53,7 @@ def _design(name: str, design: dict, exposed: int, found) -> None:
     found.cautions.extend(f"{name}: {warning}" for warning in design["warnings"])
 
 
-def _one(study, name: str, k: int, share: np.ndarray, found) -> None:
+def _one(study, name: str, k: int, share: np.ndarray, found, randomised: bool) -> None:
     spells = study.spells[study.spells["intervention"] == k]
     exposed = share > 0
     clinicians, units = int(exposed.sum()), len(set(study.unit_code[exposed]))
@@ -85,7 +85,7 @@ def _one(study, name: str, k: int, share: np.ndarray, found) -> None:
                 f"{name}: everybody was exposed from the first survey to the last. Without a contrast its effect"
                 " cannot be told from the level, and will be what the prior says."
             )
-        else:
+        elif not randomised:
             found.cautions.append(
                 f"{name}: never starts or ends within anybody's follow-up, so it is compared between clinicians only;"
                 " who took it and who did not may have differed before."

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .datasets.errors import UserError, nearest
 
@@ -16,6 +17,12 @@ Lever = Literal["both", "replenishment", "depletion"]
 # TOML knows lists only, so these two take one where Python has a tuple.
 Names = Annotated[tuple[Name, ...], Field(strict=False)]
 Range = Annotated[tuple[float, float], Field(strict=False)]
+
+
+def _number_or_date(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, datetime.date)):
+        raise ValueError
+    return value
 
 
 class Table(BaseModel):
@@ -130,7 +137,7 @@ class EstimandsTable(Table):
 class ForecastTable(Table):
     """Paths with and without each programme from a date on, and under a planned roll-out."""
 
-    start: float | Name | datetime.date
+    start: Annotated[Any, BeforeValidator(_number_or_date)]
     horizon: Annotated[float, Field(gt=0)]
     roll_out: Name | None = None
 
@@ -253,6 +260,7 @@ def _sentence(problem: Mapping[str, Any]) -> str:
         "bool_type": "must be true or false",
         "tuple_type": "must be a list in square brackets",
         "string_too_short": "must not be empty",
+        "value_error": "must be a number, or a date such as 2024-04-03",
         "too_long": "must hold two numbers, the lowest and the highest score, such as [0, 10]",
     }
     if kind in ("model_type", "model_attributes_type", "dict_type"):
@@ -287,6 +295,8 @@ def _table_at(path) -> type[Table] | None:
             here = get_args(here)[1]
         else:
             return None
+        if get_origin(here) in (UnionType, Union):  # a table that may be absent
+            here = next((kind for kind in get_args(here) if isinstance(kind, type) and issubclass(kind, Table)), here)
     return here if isinstance(here, type) and issubclass(here, Table) else None
 
 

@@ -19,6 +19,7 @@ from .convergence import SAMPLE, measures
 from .options import Option, Population, read_comparisons, read_population, title
 
 LN10 = float(np.log(10.0))
+NOTHING = "nothing of what was asked for exists: time_to_90 is of programmes against none, and of effects that last."
 BLOCK = 400_000  # numbers in one array of a block of draws
 
 
@@ -67,7 +68,7 @@ class Request:
 
 def request(
     interventions, columns: Mapping, score: Mapping, *, horizon=None, threshold=None, points="capacity", comparisons=None,
-    by=(), target=None, show=None, varying=(),
+    by=(), target=None, show=None, varying=(), fading=(),
 ) -> Request:  # fmt: skip
     """Check what is asked for, without any draws: `equipoise check` and `run` do so before sampling.
 
@@ -77,6 +78,8 @@ def request(
     columns : mapping, as from `options.study_columns`
     score : mapping
         ``range`` and ``better`` of the first score.
+    fading : sequence of str
+        Interventions whose exposure does not last (`Course.lasts`).
 
     Raises
     ------
@@ -107,9 +110,12 @@ def request(
                 )
             if stated[ALL_ESTIMANDS[name].needs] is None:
                 raise UserError(f"the estimand {name!r} needs a {ALL_ESTIMANDS[name].needs}; it has no default.")
+    pairs = read_comparisons(comparisons, interventions)
     asked = ALL_ESTIMANDS if show is None else [show] if isinstance(show, str) else list(show)
+    if set(asked) == {"time_to_90"} and not any(a and not b and not set(a) & set(fading) for a, b in pairs):
+        raise UserError(NOTHING)
     return Request(
-        tuple(read_comparisons(comparisons, interventions)),
+        tuple(pairs),
         read_population(columns, by, target, varying),
         None if horizon is None else float(horizon),
         None if threshold is None else float(threshold),
@@ -161,9 +167,7 @@ def estimands(fit, *, prob: float = 0.89, **asked) -> pd.DataFrame:
     clinicians = _Clinicians(fit)
     values = _values(clinicians, wanted)
     if not values:
-        raise UserError(
-            "nothing of what was asked for exists: time_to_90 is of programmes against none, and of effects that last."
-        )
+        raise UserError(NOTHING)
     return _table(values, clinicians, wanted, prob)
 
 
@@ -175,7 +179,8 @@ def request_of(fit, **asked) -> Request:
     columns |= {n.removeprefix("column_"): v.to_numpy() for n, v in constant.data_vars.items() if n.startswith("column_")}
     varying = [name for name in study["covariates"] if name not in columns]
     score = next(iter(study["scores"].values()))
-    return request(study["interventions"], columns, score, varying=varying, **asked)
+    fading = [name for name, course in fit.model.exposures.items() if not course.lasts]
+    return request(study["interventions"], columns, score, varying=varying, fading=fading, **asked)
 
 
 class _Clinicians:
@@ -237,13 +242,8 @@ class _Clinicians:
         return level, rate, exposure, np.diff(edges)
 
     def lasting(self, option: Option) -> bool:
-        """Whether the option's exposure is lasting: it comes to 1 and stays there."""
-        return all(
-            abs(regimes.exposure_of_new_spell(
-                self.courses[k], np.array([1e9, 2e9]), {n: np.array([np.median(v)]) for n, v in self.given[k].items()}, 1
-            ).item() - 1) < 0.01
-            for k in map(self.names.index, option)
-        )  # fmt: skip
+        """Whether the option's exposure comes to 1 and stays there."""
+        return all(self.courses[self.names.index(name)].lasts for name in option)
 
     def shaped(self, option: Option) -> bool:
         return any(not self.courses[self.names.index(name)].is_plain for name in option)

@@ -159,7 +159,7 @@ def _column(columns, name, varying, what) -> np.ndarray:
         return np.asarray(columns[name])
     if name in varying:
         raise UserError(f"{what}: {name!r} changes within clinicians, so it makes no groups of them.")
-    known = ", ".join(columns)
+    known = ", ".join(columns) + " (the unit by that word, whatever its column is called)"
     raise UserError(f"{what}: there is no column {name!r}.{nearest(str(name), columns)} Clinicians can be grouped by: {known}.")
 
 

@@ -140,6 +140,11 @@ class CapacityModel:
         trials = [d for d in self._stated_designs() if DESIGNS[d].randomised]
         if self.randomised is False and trials:
             raise UserError(f"design = {trials[0]!r} says that exposure was randomised, and randomised = false that it was not.")
+        if self.randomised and "controlled_pre_post" in self._stated_designs():
+            raise UserError(
+                'design = "controlled_pre_post" says that exposure was not randomised, and randomised = true that it was; '
+                'state "parallel_trial" or "cluster_trial".'
+            )
         object.__setattr__(self, "priors", check_priors(self.priors))
 
     def __hash__(self):
@@ -264,7 +269,7 @@ class CapacityModel:
                 titles = " and ".join(dict.fromkeys(designs[n].design.title for n in names))
                 found.append(
                     f"No secular time although the design of {' and '.join(names)} asks for it ({titles}): a drift over "
-                    "calendar time counts as the effect of the programme."
+                    "calendar time can pass for the effect of the programme."
                 )
         return found
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..datasets.errors import UserError, is_number, nearest
-from .shapes import SHAPES
+from .shapes import FAR, SHAPES
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
@@ -97,6 +97,12 @@ class Course:
     def is_plain(self) -> bool:
         """Whether exposure is the dose while the spell runs, constant between its dates."""
         return all(shape.spell is None and shape.during is None and shape.after is None for shape in self.chain)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether exposure to a spell without an end comes to 1 and stays there."""
+        p = dict.fromkeys(self.estimated, 1.0)
+        return abs(float(self.mean(1e9, 2e9, 0.0, FAR, 1.0, 0.0, p, np)) - 1.0) < 0.01
 
     def mean(self, low, high, start, end, dose, rate, given: Mapping, math):
         """Average exposure from ``low`` to ``high`` (arrays that broadcast) that comes of one spell each.

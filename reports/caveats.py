@@ -17,6 +17,8 @@ MUCH_LEARNT = 0.75
 CONFOUNDED = 0.7
 # probability of one lever below which it is said that the lever cannot be told
 PROBABLE = 0.8
+# difference between two probabilities of the lever from which it is said to turn
+TURNED = 0.2
 
 
 def levers(material) -> list[str]:
@@ -28,6 +30,7 @@ def levers(material) -> list[str]:
     own = material.fit.model.spread
     for row in table[(table["zero"] == 0) & (table["spread"] == own)].itertuples():
         p, before = row.p_replenishment, number(row.p_prior, 2)
+        before_likely = number(row.p_prior if p > 0.5 else 1 - row.p_prior, 2)
         likely = probability(max(p, 1 - p), material.draws)
         rises = row.replenishment_median + row.depletion_median > 0
         lever = ("more" if rises else "less") + " replenishment" if p > 0.5 else ("slower" if rises else "faster") + " depletion"
@@ -39,7 +42,7 @@ def levers(material) -> list[str]:
         else:
             sure = "works" if max(p, 1 - p) > 1 - (1 - material.prob) / 2 else "probably works"
             said = (
-                f"{name(row.intervention)} {sure} mostly by {lever} (probability {likely}; {before} before the data)."
+                f"{name(row.intervention)} {sure} mostly by {lever} (probability {likely}; {before_likely} before the data)."
             )
         if abs(row.correlation) > CONFOUNDED:
             said += (
@@ -79,7 +82,8 @@ def lever_by_spread(material) -> list[str]:
     for label, rows in table.groupby("intervention", sort=False):
         p = rows.set_index("spread")["p_replenishment"]
         told = listed([f"{probability(p[s], material.draws)} with {_SPREADS[s]}" for s in others if s in p])
-        turned = any((p[s] > 0.5) != (p[own] > 0.5) for s in others if s in p)
+        # by more than chance and rounding would make of one half
+        turned = any((p[s] > 0.5) != (p[own] > 0.5) and abs(p[s] - p[own]) > TURNED for s in others if s in p)
         out.append(
             f"{name(label)}: the probability that it is mostly replenishment, {probability(p[own], material.draws)} with "
             f"{_SPREADS[own]}, is {told}"
@@ -203,5 +207,5 @@ def selection(material) -> str:
         return ""
     return (
         "Exposure is not said to have been randomised: what is called an effect here is one only if, given the "
-        "adjustments of the model, those exposed and those not would otherwise have gone the same way."
+        "adjustments of the model, nothing else set the exposed clinicians and times apart from the others."
     )

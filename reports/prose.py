@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 
@@ -92,7 +93,14 @@ def intervention(material, k: int) -> str:
     ]
     if moved:
         out.append(f"It multiplies {listed(moved)}.")
+    if material.interventions[k] in fading(material):
+        out.append("All this is at full exposure, which does not last: its effect fades, so judge it at a horizon.")
     return " ".join(out)
+
+
+def fading(material) -> list[str]:
+    """Interventions whose exposure does not last."""
+    return [label for label, course in material.fit.model.exposures.items() if not course.lasts]
 
 
 def decisions(material) -> list[str]:
@@ -110,13 +118,17 @@ def decisions(material) -> list[str]:
             f"{name(option)}: worthwhile with probability {chances[0]}, within that of no programme {chances[1]}, "
             f"worse than it by as much {chances[2]}."
         )
+    if fading(material):
+        who = listed([name(label) for label in fading(material)])
+        out.append(f"{who}: the change is that at full exposure, which does not last, so these chances flatter it.")
     best = fitted["p_best"].idxmax()
     chance = probability(fitted.loc[best, "p_best"], material.draws)
     loss = number(fitted.loc[best, "expected_loss"], 1)
     subject = "no programme" if best == NONE else name(best)
     out.append(
         f"Best with the highest probability ({chance}): {subject}; choosing it, {loss} points of C* are expected to be lost "
-        "against the best choice, which nobody knows. Costs and harms beyond C* are not in this."
+        "against the best choice, which nobody knows. Programmes are set against each other one by one, not combined; costs "
+        "and harms beyond C* are not in this."
     )
     return out
 
@@ -254,14 +266,16 @@ def worth(material) -> list[str]:
         said = []
         if "time_to_90" in mine.index and np.isfinite(mine.loc["time_to_90", "median"]):
             said.append(
-                f"nine tenths of its effect on capacity are there after {estimate(mine.loc['time_to_90'])} {material.time_unit}s"
+                f"nine tenths of its effect on capacity, whatever its size, are there after {estimate(mine.loc['time_to_90'])} "
+                f"{material.time_unit}s"
             )
         if "sd_change" in mine.index and mine.loc["sd_change", "sd"] > 0:
             said.append(f"the change of C* is {estimate(mine.loc['sd_change'])} standard deviations of a single answer")
         if "area" in mine.index:
             said.append(
-                f"beginning now it gains {estimate(mine.loc['area'])} points x {material.time_unit}s over the next "
-                f"{lasting(material.estimands['horizon'], material.time_unit)}"
+                f"beginning at the last survey it changes capacity, summed over the next "
+                f"{lasting(material.estimands['horizon'], material.time_unit)}, by {estimate(mine.loc['area'])} points x "
+                f"{material.time_unit}s"
             )
         if "share_below_change" in mine.index:
             low, middle, high = (percent_points(mine.loc["share_below_change", q]) for q in ("low", "median", "high"))
@@ -271,6 +285,12 @@ def worth(material) -> list[str]:
             )
         if said:
             out.append(f"{name(option)}: {'; '.join(said)}.")
+    apart = never_together(material)
+    if apart:
+        out.append(
+            f"No clinician had {' or '.join(f'{name(a)} and {name(b)}' for a, b in apart)} at once: what they do together rests "
+            "on their effects adding up on the log scale."
+        )
     missing = [word for word in ("horizon", "threshold") if material.estimands.get(word) is None]
     if missing:
         out.append(
@@ -278,6 +298,17 @@ def worth(material) -> list[str]:
             f"{' or a '.join(missing)} (`[estimands]` in the analysis file)."
         )
     return out
+
+
+def never_together(material) -> list[tuple[str, str]]:
+    """Pairs of programmes that no clinician had at the same time."""
+    spells, pairs = material.spells, []
+    for a, b in combinations(range(len(material.interventions)), 2):
+        one, two = (spells[spells["intervention"] == k] for k in (a, b))
+        both = one.merge(two, on="clinician")
+        if not ((both["start_x"] < both["end_y"]) & (both["start_y"] < both["end_x"])).any():
+            pairs.append((material.interventions[a], material.interventions[b]))
+    return pairs
 
 
 def percent_points(share: float) -> str:
@@ -290,15 +321,15 @@ def paths(material) -> list[str]:
     begin, end = float(table["time"].min()), float(table["time"].max())
     everyone = table[(table["group"] == table["group"].iloc[0]) & (table["time"] == end)]
     out = [
-        f"From {material.time.text(begin)} to {material.time.text(end)}, starting from where the clinicians were then; every "
-        "programme begins then for everyone; no programme means that nothing lingers of earlier ones. Covariates are at each "
-        "clinician's mean, calendar time at its average. The bands are for a group's mean, not for single clinicians, and "
-        "hold if nothing else changes."
+        f"From {material.time.text(begin)} to {material.time.text(end)}, starting from where the clinicians were then. A single "
+        "programme begins then for everyone; a planned roll-out stands in place of the recorded spells; no programme means that "
+        "nothing lingers of earlier ones. Covariates are at each clinician's mean, calendar time at its average. The bands are "
+        "for a group's mean, not for single clinicians, and hold if nothing else changes."
     ]
     for row in everyone.itertuples():
         if row.regime != NONE:
             out.append(
-                f"{name(row.regime)}: {between(row.gain_median, row.gain_low, row.gain_high)} points more than with no "
-                "programme by then."
+                f"{name(row.regime)}: by then, {between(row.gain_median, row.gain_low, row.gain_high)} points of difference to no "
+                "programme."
             )
     return out

@@ -179,9 +179,17 @@ def interventions(material) -> Section | None:
 def worth(material) -> Section | None:
     if material.estimand_table is None:
         return None
+    target = material.estimands.get("target")
+    shares = target and ", ".join(f"{plain(k)} {number(v)}" for k, v in target["shares"].items())
+    who = (
+        f"averaged over a target population ({plain(target['column'])}: {shares}, in proportion; sections before and after "
+        "this one are on the clinicians studied)"
+        if target
+        else "averaged over the clinicians"
+    )
     told = (
         "Every clinician's C* and β with and without each programme, the others off and covariates at the clinician's mean, "
-        "averaged over the clinicians, in every posterior draw."
+        f"{who}, in every posterior draw."
     )
     shaped = ", ".join(plain(k) for k, course in material.fit.model.exposures.items() if not course.is_plain)
     at_full = (

@@ -202,7 +202,10 @@ def decisions(material) -> Table:
         cells = [short(row["option"], LONGEST), *chances, number(row["expected_rank"], 1), number(row["expected_loss"], 1)]
         if material.decisions["costs"]:
             each = [row[f"cost_per_point_{q}"] for q in ("median", "low", "high")]
-            cells.append(between(*each) if np.isfinite(each).all() else DASH if np.isnan(each[0]) else "nothing gained?")
+            if np.isfinite(each[0]) and not np.isfinite(each[2]):
+                cells.append(f"{number(each[0])} ({number(each[1])} to no limit)")
+            else:
+                cells.append(between(*each) if np.isfinite(each).all() else DASH if np.isnan(each[0]) else "nothing gained?")
         rows.append(cells)
     columns = ["option", "P(any benefit)", "P(worthwhile)", "P(equivalent)", "P(best)", "expected rank", "expected loss"]
     columns += ["cost per point"] if material.decisions["costs"] else []

@@ -87,7 +87,7 @@ class Recognised:
             "stated": self.stated,
             "comparison": self.comparison,
             "baseline": design.baseline(p) if design else "",
-            "warnings": design.warnings(p, secular) if design else [],
+            "warnings": design.warnings(p, secular) if design else _UNRECOGNISED if p.n_exposed else [],
             "reference": design.reference if design else "",
             **sequences(p),
         }
@@ -158,6 +158,12 @@ def _stated(name, intervention: str, facts: Pattern) -> StudyDesign:
             f"design = {name!r} of {intervention}: {sentence}. State another design, or correct the spells."
         )
     return DESIGNS[name]
+
+
+_UNRECOGNISED = [
+    "No study design is recognised in the spells: nothing but the model's adjustments stands between the effect and whatever"
+    " else set exposed clinicians or times apart from the others."
+]
 
 
 def _without_design(p: Pattern) -> str:

@@ -1,6 +1,6 @@
 """Cluster trial: whole units drawn by lot get the programme, the others never do."""
 
-from .sentences import at_one_time, counted, drift_counts, few_units, no_baseline, without_control
+from .sentences import at_one_time, comes_back, counted, drift_counts, few_units, no_baseline, without_control
 from .study_design import StudyDesign
 
 
@@ -14,7 +14,7 @@ def _against(p):
         )
     if not p.units_unexposed:
         return f"none of {counted(p.n_units, 'unit')} went without, and a cluster trial needs some that do"
-    return ""
+    return comes_back(p, "a cluster trial")
 
 
 def _comparison(p):

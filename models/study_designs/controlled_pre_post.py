@@ -1,6 +1,6 @@
 """Controlled pre-post study: the change of those who took the programme beside that of those who did not."""
 
-from .sentences import at_one_time, counted, drift_counts, few_units, without_control
+from .sentences import at_one_time, comes_back, counted, drift_counts, few_units, without_control
 from .study_design import StudyDesign
 
 
@@ -12,7 +12,7 @@ def _against(p):
             f"none of {counted(p.n_exposed, 'exposed clinician')} has a survey before the start, and a controlled"
             " pre-post study compares changes from before it"
         )
-    return ""
+    return comes_back(p, "a controlled pre-post study")
 
 
 def _comparison(p):

@@ -1,6 +1,6 @@
 """Interrupted time series: everybody gets the programme, with many surveys before and after."""
 
-from .sentences import both_sides, counted, everybody_at_once, one_start, with_control
+from .sentences import both_sides, counted, everybody_at_once, goes_off, one_start, with_control
 from .study_design import StudyDesign
 
 # Penfold & Zhang (2013) ask for eight on each side
@@ -10,7 +10,7 @@ LEAST = 3
 
 def _against(p):
     title = "an interrupted time series"
-    if sentence := with_control(p, title) or one_start(p, title) or both_sides(p, title):
+    if sentence := with_control(p, title) or one_start(p, title) or goes_off(p, title) or both_sides(p, title):
         return sentence
     before, after = p.median(p.before), p.median(p.after)
     if min(before, after) < LEAST:

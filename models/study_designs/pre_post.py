@@ -1,12 +1,12 @@
 """Uncontrolled pre-post study: everybody gets the programme, and before is compared with after."""
 
-from .sentences import both_sides, counted, everybody_at_once, one_start, with_control
+from .sentences import both_sides, counted, everybody_at_once, goes_off, one_start, with_control
 from .study_design import StudyDesign
 
 
 def _against(p):
     title = "an uncontrolled pre-post study"
-    return with_control(p, title) or one_start(p, title) or both_sides(p, title)
+    return with_control(p, title) or one_start(p, title) or goes_off(p, title) or both_sides(p, title)
 
 
 def _comparison(p):

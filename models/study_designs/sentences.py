@@ -54,6 +54,25 @@ def both_sides(p, title: str) -> str:
     return f"no exposed clinician has surveys both before and after the start, and {title} compares them"
 
 
+def goes_off(p, title: str) -> str:
+    """Why a design in which exposure goes on is contradicted: it ends before the last survey for 20 % or more."""
+    ended = int(p.goes_off.sum())
+    if p.share(~p.goes_off) >= MOST:
+        return ""
+    return (
+        f"for {ended} of {counted(p.n_exposed, 'exposed clinician')} exposure ends before the last survey, and in {title} it"
+        " goes on (if its effect is to stay after the end, give it the shape `step`)"
+    )
+
+
+def comes_back(p, title: str) -> str:
+    """Why a design with one spell each is contradicted: 20 % or more of the exposed have several."""
+    several = int((p.spells > 1).sum())
+    if p.share(p.spells <= 1) >= MOST:
+        return ""
+    return f"{several} of {counted(p.n_exposed, 'exposed clinician')} go on and off more than once, and in {title} each has one spell"
+
+
 def at_one_time(p) -> bool:
     """Whether some were exposed and others never, with starts alike and one spell each."""
     return p.controlled and not p.staggered and p.share(p.spells == 1) >= MOST

@@ -1,6 +1,6 @@
 """Stepped-wedge trial: units or clinicians begin at different dates and go on."""
 
-from .sentences import FEW_UNITS, MOST, counted
+from .sentences import FEW_UNITS, counted, goes_off
 from .study_design import StudyDesign
 
 FEW_SEQUENCES = 3
@@ -12,13 +12,7 @@ def _against(p):
             f"{counted(p.n_exposed, 'exposed clinician')} began at one date, and a stepped-wedge trial needs two start"
             " dates or more"
         )
-    ended = int(p.goes_off.sum())
-    if p.share(~p.goes_off) < MOST:
-        return (
-            f"for {ended} of {counted(p.n_exposed, 'exposed clinician')} exposure ends before the last survey, and in a"
-            " stepped-wedge trial it goes on (if its effect is to stay after the end, give it the shape `step`)"
-        )
-    return ""
+    return goes_off(p, "a stepped-wedge trial")
 
 
 def _comparison(p):

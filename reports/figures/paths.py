@@ -58,7 +58,7 @@ def draw(material) -> Drawn | None:
         figure,
         f"Expected capacity with and without each programme: everyone, and {len(shown) - 1} units.",
         "Line: posterior median of the group's mean expected path; band: interval. Each path starts from where the "
-        "clinicians were at the date, and every programme begins then for everyone; covariates stay at their means."
+        "clinicians were at the date, and a single programme begins then for everyone; covariates stay at their means."
         + (f" {left_out} units left out." if left_out > 0 else ""),
     )
 
