@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 from scipy.stats import norm
 
+from equipoise import CapacityModel
 from equipoise.datasets import UserError
 from equipoise.inference.comparison import compare, side_by_side
 from equipoise.inference.leave_one_out import COLUMNS, is_small, leave_one_out
@@ -250,7 +251,7 @@ def a_programme(time_unit="week", score=None, clinicians=("a", "b"), name="mindf
         "constant_data": xr.Dataset({"unit_name": ("unit", ["u"]), "clinician_unit": ("clinician", [0] * len(clinicians))}),
     })  # fmt: skip
     study = {"time_unit": time_unit, "scores": {"joy": score or SCORE}, "interventions": [name], "covariates": []}
-    return SimpleNamespace(tree=tree, facts={"study": study}, estimands=estimands, seen=seen)
+    return SimpleNamespace(tree=tree, model=CapacityModel(), facts={"study": study}, estimands=estimands, seen=seen)
 
 
 def comparable(table):
