@@ -16,15 +16,18 @@ def draw(material) -> Drawn | None:
     heights = [len(d["sequences"]) for d in designs]
     figure = new_figure(WIDTH, 0.5 + sum(0.55 + 0.2 * h for h in heights))
     panels = np.atleast_1d(figure.subplots(len(designs), 1, height_ratios=[h + 1.6 for h in heights]))
+    left_out, relative = sum(d["left_out"] for d in designs), any(d["since_first_survey"] for d in designs)
     first, last = material.description["first"], material.description["last"]
     for axes, design in zip(panels, designs, strict=True):
         colour = intervention_colour(material.interventions.index(design["intervention"]))
         names = []
+        # where dates differ by recruitment alone, times count from each clinician's first survey: as if all began together
+        shift = first if design["since_first_survey"] else 0.0
         for row, sequence in enumerate(design["sequences"]):
             axes.barh(row, _width(material, first, last), left=material.time.place(first), height=0.72, color=GRID, alpha=0.6)
             for start, end in sequence["spells"]:
-                stop = last if end is None else end
-                axes.barh(row, _width(material, start, stop), left=material.time.place(start), height=0.72, color=colour, alpha=0.75)
+                begin, stop = start + shift, last if end is None else end + shift
+                axes.barh(row, _width(material, begin, stop), left=material.time.place(begin), height=0.72, color=colour, alpha=0.75)
             units = f", {count(sequence['units'], 'unit')}" if len(material.unit_names) > 1 else ""
             names.append(f"{count(sequence['clinicians'], 'clinician')}{units}")
         axes.set_yticks(range(len(names)), names, fontsize=7.5)
@@ -36,7 +39,9 @@ def draw(material) -> Drawn | None:
     return Drawn(
         figure,
         "Sequences of each programme: " + "; ".join(f"{short(d['intervention'], 40)}, {d['title']}" for d in designs) + ".",
-        "One bar for each group of clinicians with the same exposure; coloured while exposed.",
+        "One bar for each group of clinicians with the same exposure; coloured while exposed."
+        + (f" {count(left_out, 'clinician')} with rarer patterns left out." if left_out else "")
+        + (" Times since the first survey, as if all had begun together." if relative else ""),
     )
 
 
