@@ -29,8 +29,15 @@ class Refit:
         columns = {"unit": study.clinicians["unit"].to_numpy().astype(str)}
         self.request = request(study.interventions, columns, score, horizon=HORIZON, show=ESTIMANDS)
 
-    def sample(self, new, seed, draws=250, tune=400, chains=2, target_accept=0.9):
-        """Estimands of the posterior draws (chains joined), the number of divergences, and the largest R-hat of them."""
+    def sample(self, new, seed):
+        """Estimands of the posterior draws (chains joined), the number of divergences, and the largest R-hat of them.
+
+        As in `equipoise.fit` a fit that has not converged is tried once more with a stricter target.
+        """
+        values, divergences, rhat = self.once(new, seed)
+        return self.once(new, seed, target_accept=0.98) if not rhat < 1.05 else (values, divergences, rhat)
+
+    def once(self, new, seed, draws=250, tune=400, chains=2, target_accept=0.9):
         import arviz as az
         import nutpie
 
