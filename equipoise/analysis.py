@@ -93,12 +93,10 @@ class Analysis:
                 f"{nearest(unknown[0], study.interventions)} It has: {list_some(study.interventions, 20)}."
             )
         self._check_decisions(study)
-        self._check_questions(study)
+        self._check_forecast(study)
         return study
 
-    def _check_questions(self, study: Study) -> None:
-        """What estimands and forecasts ask for, against the study."""
-        self._check_estimands(study)
+    def _check_forecast(self, study: Study) -> None:
         if self.spec.forecast is None:
             return
         from .inference.forecast import check_forecast
@@ -110,7 +108,7 @@ class Analysis:
         except UserError as error:
             raise UserError(f"{self.path}, [forecast]: {error}") from None
 
-    def _check_estimands(self, study: Study, fading=()) -> None:
+    def _check_estimands(self, study: Study, model: CapacityModel) -> None:
         if self.spec.estimands is None:
             return
         from .inference.estimands import request
@@ -119,6 +117,7 @@ class Analysis:
         first = next(iter(study.scores.values()))
         score = {"range": first.range, "better": first.better}
         columns = study_columns(study)
+        fading = [name for name, course in model.exposures.items() if not course.lasts]
         try:
             request(study.interventions, columns, score, varying=study.varying, fading=fading, **self.estimands)
         except UserError as error:
@@ -208,7 +207,7 @@ class Analysis:
             model.equations(study)  # meets every formula and prior with the study's own columns
         except UserError as error:
             raise UserError(f"{self.path}, [model]: {error}") from None
-        self._check_estimands(study, [name for name, course in model.exposures.items() if not course.lasts])
+        self._check_estimands(study, model)
         return model
 
     def truth(self) -> dict[str, Any] | None:

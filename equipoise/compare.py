@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,7 +103,7 @@ def compare(
         if len(set(intervals)) > 1:
             note(f"Intervals of {100 * prob:.4g} %, as {next(iter(analyses))} asks for; the others ask for other ones.")
         with outputs.staged(target) as staging:
-            with _quiet():
+            with run.quiet():
                 found = _compare(fits, asked, prob)
                 _write(found, staging)
             warned = [f"{label}: {text}" for label, outcome in done.items() for text in outcome.warnings]
@@ -203,14 +200,6 @@ def _provenance(analyses: dict[str, Analysis], sampled: dict[str, str], prob: fl
         "warnings": warned,
         "versions": keys.environment(),
     }
-
-
-@contextmanager
-def _quiet():
-    """Standard output is for results, headed by the warnings of the fits, so nothing else may come before them."""
-    with redirect_stdout(sys.stderr), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
 
 
 # The heavy rooms, imported only when they are needed: a mistake must not wait for PyMC.

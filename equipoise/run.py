@@ -184,7 +184,7 @@ class _Job:
         with outputs.staged(self.target) as staging:
             asked = f"{self.sampling['chains']} chains of {self.sampling['draws']} draws"
             note(f"Sampling {asked} (Ctrl-C keeps those there are).")
-            with _quiet():
+            with quiet():
                 fit = _sample(self.model, self.study, **self.sampling, progress=progress)
             if not fit.complete:
                 return self.keep(fit, fit.save, kept)
@@ -214,7 +214,7 @@ class _Job:
             options["decisions"] = self.analysis.spec.decisions.model_dump()
         asked = {"estimands": self.analysis.estimands, "forecast": self.analysis.forecast}
         options |= {name: given for name, given in asked.items() if given}
-        with _quiet():
+        with quiet():
             _render(fit, staging, title=section.title, prob=section.interval, truth=self.truth, **options)
         key = keys.digest(inputs)
         warned = self.warned(fit)
@@ -284,7 +284,7 @@ def shown(path: Path) -> str:
 
 
 @contextmanager
-def _quiet():
+def quiet():
     """Standard output is for results, headed by the warnings of the fit, so nothing else may come before them."""
     with redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ..datasets.errors import UserError, is_number, known_interventions, nearest
+from ..datasets.errors import UserError, is_number, known_interventions
 from ..models.priors import DEFAULTS, Prior
-from .options import NONE
+from .options import NONE, check_points, check_prob
 
 FITTED = "as fitted"
 # priors of each programme's change of log C*, in place of the fitted one
@@ -64,10 +64,8 @@ def decisions(
     if "contrasts" not in fit.tree.children or "capacity_change" not in fit.tree["contrasts"]:
         raise UserError("decisions need an intervention, and the study has none.")
     _check_number("worthwhile, the smallest worthwhile change", worthwhile)
-    if points not in ("capacity", "score"):
-        raise UserError(f"points must be 'capacity' (0-100) or 'score'; got {points!r}.{nearest(str(points), ('capacity', 'score'))}")
-    if not 0 < prob < 1:
-        raise UserError(f"prob must lie between 0 and 1 (such as 0.89); got {prob!r}.")
+    check_points(points)
+    check_prob(prob)
     names = fit.tree["posterior"]["intervention"].to_numpy().astype(str)
     costs = _check_costs(costs, names)
     if points == "score":

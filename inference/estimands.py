@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from ..datasets.errors import UserError, is_number, nearest
+from ..datasets.score import Score
 from . import regimes
 from .convergence import SAMPLE, measures
-from .options import Option, Population, read_comparisons, read_population, title
+from .options import Option, Population, check_points, check_prob, read_comparisons, read_population, title
 
 LN10 = float(np.log(10.0))
 NOTHING = "nothing of what was asked for exists: time_to_90 is of programmes against none, and of effects that last."
@@ -90,15 +91,13 @@ def request(
         raise UserError("estimands compare programmes, and the study has no intervention.")
     if horizon is not None and not (is_number(horizon) and horizon > 0):
         raise UserError(f"horizon must be a number above 0, in the study's time unit; got {horizon!r}.")
-    if points not in ("capacity", "score"):
-        raise UserError(f"points must be 'capacity' (0-100) or 'score'; got {points!r}.{nearest(str(points), ('capacity', 'score'))}")
+    check_points(points)
     if threshold is not None:
         low, high = (0, 100) if points == "capacity" else score["range"]
         if not (is_number(threshold) and low < threshold < high):
             raise UserError(f"threshold must lie inside {low:g} to {high:g} (points = {points!r}); got {threshold!r}.")
         if points == "score":
-            share = 100 * (threshold - low) / (high - low)
-            threshold = share if score["better"] == "higher" else 100 - share
+            threshold = Score(range=score["range"], better=score["better"]).to_capacity(threshold)
     if show is not None and not isinstance(show, str) and not list(show):
         raise UserError("show is empty; leave it out for all estimands.")
     stated = {"horizon": horizon, "threshold": threshold, "": 0}
@@ -161,8 +160,7 @@ def estimands(fit, *, prob: float = 0.89, **asked) -> pd.DataFrame:
     UserError
         As in `request`.
     """
-    if not 0 < prob < 1:
-        raise UserError(f"prob must lie between 0 and 1 (such as 0.89); got {prob!r}.")
+    check_prob(prob)
     wanted = request_of(fit, **asked)
     clinicians = _Clinicians(fit)
     values = _values(clinicians, wanted)
@@ -211,8 +209,7 @@ class _Clinicians:
         spreads = [_flat(posterior[n]) for n in ("trait_sd", "process_sd", "error_sd_total")]
         self.answer_sd = np.sqrt(sum(s**2 for s in spreads))
         score = next(iter(fit.facts["study"]["scores"].values()))
-        low, high = score["range"]
-        self.points = (high - low) / 100 * (1 if score["better"] == "higher" else -1)
+        self.points = float(Score(range=score["range"], better=score["better"]).change_to_points(1.0))
 
     def blocks(self):
         size = max(1, BLOCK // self.count)
@@ -268,8 +265,8 @@ def _values(c: _Clinicians, wanted: Request) -> dict:
         for option in options:
             change, rate = c.moved(option, block)
             star, speed = capacity * np.exp(change), beta * np.exp(rate)
-            here = {"capacity": star, "log_alpha": change + rate, "log_beta": rate, "half_life": regimes.half_life(speed)}
-            here["log_alpha"], here["log_beta"] = (np.broadcast_to(here[n], star.shape) for n in ("log_alpha", "log_beta"))
+            here = {"capacity": star, "half_life": regimes.half_life(speed)}
+            here["log_alpha"], here["log_beta"] = (np.broadcast_to(moved, star.shape) for moved in (change + rate, rate))
             if wanted.threshold is not None:
                 here["share_below"] = (star < wanted.threshold).astype(float)
             if wanted.horizon is not None and show & {"area", "horizon_change", "capacity_at_horizon"}:

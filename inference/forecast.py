@@ -16,7 +16,7 @@ from ..models.likelihood.filter import approach
 from ..models.shapes import FAR
 from ..models.timeline import combined, lay_out
 from .derive import Draws
-from .options import ALL, NONE
+from .options import ALL, NONE, check_prob
 
 AS_RECORDED, PLAN = "as recorded", "planned roll-out"
 POINTS = 48
@@ -65,8 +65,7 @@ def forecast(
     study = fit.study
     if not study.interventions:
         raise UserError("a forecast compares programmes, and the study has none.")
-    if not 0 < prob < 1:
-        raise UserError(f"prob must lie between 0 and 1 (such as 0.89); got {prob!r}.")
+    check_prob(prob)
     begin, plan = check_forecast(study, start, horizon, roll_out)
     draws = Draws.of(fit.tree["posterior"].to_dataset(), fit.model, study)
     chosen = draws.thinned(most)

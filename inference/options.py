@@ -19,6 +19,18 @@ MOST_COMBINED = 3
 Option = tuple[str, ...]
 
 
+def check_prob(prob) -> None:
+    """Raise `UserError` unless the probability of the intervals lies between 0 and 1."""
+    if not 0 < prob < 1:
+        raise UserError(f"prob must lie between 0 and 1 (such as 0.89); got {prob!r}.")
+
+
+def check_points(points) -> None:
+    """Raise `UserError` unless points are those of capacity or of the score."""
+    if points not in ("capacity", "score"):
+        raise UserError(f"points must be 'capacity' (0-100) or 'score'; got {points!r}.{nearest(str(points), ('capacity', 'score'))}")
+
+
 def title(option: Option) -> str:
     """An option in words."""
     return " + ".join(option) or NONE

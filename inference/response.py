@@ -11,6 +11,27 @@ from ..models.likelihood import smoother
 from .derive import Draws
 
 
+def expected_path(draws: Draws, lever, deviation, without: int | None = None) -> np.ndarray:
+    """Expected capacity at the end of every step of the study's layout, in full or without one intervention.
+
+    Parameters
+    ----------
+    draws : Draws
+    lever : namespace
+        The `levers` of one draw.
+    deviation : float array (clinicians)
+        The drawn e_i of the same draw.
+    without : int, optional
+        Code of the intervention that is taken away.
+    """
+    offset, prelude, gap, epoch, _, base, *_, anchor = draws.data()
+    level, rate, *_ = lever.arguments
+    if without is not None:
+        off = np.exp(-added_by(without, lever, draws.design))
+        level, rate = level * off[:, 0], rate * off[:, 1]
+    return smoother.expected_path(offset, prelude, gap, epoch, base, anchor, level, rate, lever.rest[2], deviation)
+
+
 def exposed_difference(fit, most: int = 1000) -> xr.Dataset:
     """Modelled difference between exposed and other days, averaged over the days answered.
 
@@ -34,7 +55,7 @@ def exposed_difference(fit, most: int = 1000) -> xr.Dataset:
     study = fit.study
     draws = Draws.of(fit.tree["posterior"].to_dataset(), fit.model, study)
     design = draws.design
-    offset, prelude, gap, epoch, survey, base, *_, anchor = draws.data()
+    offset, survey = design.layout.step_offset, design.layout.step_survey
     ends = np.flatnonzero((survey >= 0) & ~np.isnan(design.survey_score[survey]))
     owner = np.repeat(np.arange(design.n_clinicians), np.diff(offset))[ends]
     # the spells in force in the interval that ends at the survey
@@ -44,14 +65,10 @@ def exposed_difference(fit, most: int = 1000) -> xr.Dataset:
     chosen = draws.thinned(most)
     difference = np.empty((draws.chains, chosen.size, len(design.interventions)))
     for c, n, lever in draws.some(chosen):
-        level, rate, *_ = lever.arguments
-        shift, deviation = lever.rest[2], deviations[c, chosen[n]]
-        arrays = (offset, prelude, gap, epoch, base, anchor)
-        actual = smoother.expected_path(*arrays, level, rate, shift, deviation)[ends]
+        deviation = deviations[c, chosen[n]]
+        actual = expected_path(draws, lever, deviation)[ends]
         for k in range(len(design.interventions)):
-            without = np.exp(-added_by(k, lever, design))
-            path = smoother.expected_path(*arrays, level * without[:, 0], rate * without[:, 1], shift, deviation)
-            response = actual - path[ends]
+            response = actual - expected_path(draws, lever, deviation, without=k)[ends]
             mine = exposed[owner, k]
             on, off = mine & (running[:, k] > 0), mine & (running[:, k] == 0)
             difference[c, n, k] = response[on].mean() - response[off].mean() if on.any() and off.any() else np.nan

@@ -110,7 +110,7 @@ class CapacityModel:
             _one_of(name, getattr(self, name), allowed)
         if isinstance(self.design, Mapping):
             object.__setattr__(self, "design", dict(self.design))
-        for name in self.design.values() if isinstance(self.design, dict) else [self.design] if self.design else []:
+        for name in self._stated_designs():
             _one_of("design", name, tuple(DESIGNS))
         if isinstance(self.interventions, Mapping):
             for name, lever in self.interventions.items():

@@ -108,16 +108,15 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
     UserError
         If a formula cannot be used with the study's covariates.
     """
-    columns = study.covariates
-    plain = [
-        split_formula(getattr(model, option), columns, study.interventions, option)[0]
-        for option in ("replenishment", "depletion")
-    ]
-    terms = build_terms(study, *plain, model.split_covariates)
+    plain, moderated = {}, {}
+    for option in ("replenishment", "depletion"):
+        formula = getattr(model, option)
+        plain[option], moderated[option] = split_formula(formula, study.covariates, study.interventions, option)
+    terms = build_terms(study, **plain, split=model.split_covariates)
     on_alpha, on_beta = model.levers(study.interventions)
     recognised = model.study_designs(study)
     secular = secular_time(study, *model.resolve_secular(study, recognised))
-    moderation = build_moderation(study, model, *model.resolve_varying(study, recognised))
+    moderation = build_moderation(study, moderated, (on_alpha, on_beta), *model.resolve_varying(study, recognised))
     edges = secular.edges
     courses = model.courses(study.interventions)
     timeline = Timeline(study, terms, edges, courses)

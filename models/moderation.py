@@ -106,8 +106,18 @@ def _quoted(name: str, columns) -> str:
     return f"`{name}`" if name in columns and not re.fullmatch(r"[A-Za-z_][\w.]*", name) else name
 
 
-def build_moderation(study, model, by_unit, by_clinician) -> Moderation:
-    """What the effects of a study's interventions vary with, under a description (a `CapacityModel`).
+def build_moderation(study, moderated, acts, by_unit, by_clinician) -> Moderation:
+    """What the effects of a study's interventions vary with.
+
+    Parameters
+    ----------
+    study : Study
+    moderated : mapping
+        "replenishment" and "depletion" -> what moderates each intervention there, as from `split_formula`.
+    acts : pair of bool arrays (interventions)
+        Whether each intervention acts on alpha, and on beta.
+    by_unit, by_clinician : sequences of int
+        Interventions whose effects vary by unit and by clinician.
 
     Raises
     ------
@@ -115,15 +125,13 @@ def build_moderation(study, model, by_unit, by_clinician) -> Moderation:
         If a moderator changes within a clinician, is the same for all, or acts on a lever that the intervention has not.
     """
     columns = list(study.covariates)
-    on = dict(zip(("alpha", "beta"), model.levers(study.interventions), strict=True))
     clinician = study.occasions["clinician"].to_numpy()
     weights, count = occasion_weights(study), study.n_clinicians
     found: dict[tuple[int, str], list] = {}
-    for lever, option in (("alpha", "replenishment"), ("beta", "depletion")):
-        _, moderated = split_formula(getattr(model, option), columns, study.interventions, option)
-        for name, formula in moderated.items():
+    for lever, option, on in zip(("alpha", "beta"), ("replenishment", "depletion"), acts, strict=True):
+        for name, formula in moderated[option].items():
             k = list(study.interventions).index(name)
-            if not on[lever][k]:
+            if not on[k]:
                 raise UserError(
                     f"{option}: {name} does not act on {option}, so its effect there cannot depend on {formula}."
                 )

@@ -18,8 +18,7 @@ from equipoise import fit as sample
 from equipoise import load
 from equipoise.datasets import beat_the_blues_frame, load_beat_the_blues
 from equipoise.inference.derive import Draws
-from equipoise.models.levers import added_by
-from equipoise.models.likelihood import smoother
+from equipoise.inference.response import expected_path
 
 HERE = Path(__file__).parent
 SETTINGS = ("draws", "tune", "chains", "seed", "target_accept")
@@ -123,7 +122,7 @@ def visit_difference(fit, most: int = 1000) -> xr.DataArray:
     study = fit.study
     draws = Draws.of(fit.tree["posterior"].to_dataset(), fit.model, study)
     design = draws.design
-    offset, prelude, gap, epoch, survey, base, *_, anchor = draws.data()
+    offset, survey = design.layout.step_offset, design.layout.step_survey
     deviations = fit.tree["posterior"]["level_deviation"].transpose("chain", "draw", "clinician").to_numpy()
     time = study.occasions["time"].to_numpy(float)[study.surveys["occasion"].to_numpy()]
     treated = np.isin(np.repeat(np.arange(design.n_clinicians), np.diff(offset)), study.spells["clinician"])
@@ -133,13 +132,8 @@ def visit_difference(fit, most: int = 1000) -> xr.DataArray:
     chosen = draws.thinned(most)
     difference = np.empty((draws.chains, chosen.size, months.size))
     for c, n, lever in draws.some(chosen):
-        level, rate, *_ = lever.arguments
-        rest = lever.rest[2], deviations[c, chosen[n]]
-        arrays = (offset, prelude, gap, epoch, base, anchor)
-        without = np.exp(-added_by(0, lever, design))
-        response = smoother.expected_path(*arrays, level, rate, *rest) - smoother.expected_path(
-            *arrays, level * without[:, 0], rate * without[:, 1], *rest
-        )
+        deviation = deviations[c, chosen[n]]
+        response = expected_path(draws, lever, deviation) - expected_path(draws, lever, deviation, without=0)
         difference[c, n] = np.bincount(at, response[ends]) / answers
     return xr.DataArray(
         study.scores["depression"].change_to_points(difference),
