@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .assemble import assemble, median_gap, varies
+from .errors import UserError
 from .fingerprint import fingerprint
 from .readers import read_table, read_tables
 from .score import Score
@@ -277,6 +278,41 @@ class Study:
         for k, score in enumerate(self.scores.values()):
             points[indicator == k] = score.to_points(capacity[indicator == k])
         return replace(self, surveys=self.surveys.assign(points=points, capacity=capacity))
+
+
+    def without(self, clinicians) -> "Study":
+        """The same study without some of its clinicians.
+
+        Parameters
+        ----------
+        clinicians : int array
+            Codes of those to leave out.
+
+        Raises
+        ------
+        UserError
+            If nobody would be left.
+        """
+        kept = np.setdiff1d(np.arange(self.n_clinicians), np.asarray(clinicians, int))
+        if not kept.size:
+            raise UserError("a study without any clinician cannot be fitted.")
+        clinician = np.full(self.n_clinicians, -1)
+        clinician[kept] = np.arange(kept.size)
+
+        def mine(frame, column, code):
+            frame = frame.assign(**{column: code[frame[column].to_numpy()]})
+            return frame[frame[column] >= 0]
+
+        occasions = mine(self.occasions, "clinician", clinician)
+        occasion = np.full(len(self.occasions), -1)
+        occasion[occasions.index.to_numpy()] = np.arange(len(occasions))
+        return replace(
+            self,
+            clinicians=self.clinicians.iloc[kept].reset_index(drop=True),
+            occasions=occasions.reset_index(drop=True),
+            surveys=mine(self.surveys, "occasion", occasion).reset_index(drop=True),
+            spells=mine(self.spells, "clinician", clinician).reset_index(drop=True),
+        )
 
 
 def _wrap_spells(spells, name: str = "the table of spells"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,10 @@ class Analysis:
     spec: AnalysisTable
 
     @classmethod
-    def read(cls, path: str | Path) -> Analysis:
+    def read(cls, path: str | Path, text: str | None = None) -> Analysis:
         """Read and check an analysis file.
+
+        ``text`` stands in for the file's content, such as a copy kept with results; paths start from the file's folder.
 
         Raises
         ------
@@ -56,7 +58,7 @@ class Analysis:
             )
         try:
             # utf-8-sig: some editors put a byte order mark in front, which TOML does not know.
-            raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+            raw = tomllib.loads(path.read_text(encoding="utf-8-sig") if text is None else text)
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is not text in UTF-8 (byte {error.start + 1}); an analysis file is.") from None
         except tomllib.TOMLDecodeError as error:
@@ -122,6 +124,15 @@ class Analysis:
             request(study.interventions, columns, score, varying=study.varying, fading=fading, **self.estimands)
         except UserError as error:
             raise UserError(f"{self.path}, [estimands]: {error}") from None
+
+    def other_reading(self) -> Study | None:
+        """The study with the other reading of `holds`; None where nothing of it depends on one."""
+        holds = self.spec.study.holds
+        if holds is None:
+            return None
+        other = "after" if holds == "before" else "before"
+        table = self.spec.study.model_copy(update={"holds": other})
+        return replace(self, spec=self.spec.model_copy(update={"study": table})).study()
 
     @property
     def estimands(self) -> dict[str, Any]:

@@ -130,9 +130,25 @@ def check(file: File) -> None:
 
 
 @_command("equipoise run analysis.toml")
-def run(file: File, output: Output = None, fresh: Fresh = False) -> None:
+def run(
+    file: File,
+    output: Output = None,
+    fresh: Fresh = False,
+    doubling: Annotated[
+        bool, typer.Option("--doubling", help="Sample twice the draws from another seed too, and see that they say the same.")
+    ] = False,
+) -> None:
     """Do all that an analysis file asks for: sampling, tables, figures and the report. What is done is kept."""
-    _run(file, output, fresh)
+    if not doubling:
+        _run(file, output, fresh)
+        return
+
+    def find(analysis, fit, ledger):
+        from .inference.refits.doubling import doubling as twice
+
+        return twice(fit, prob=analysis.spec.report.interval, ledger=ledger)
+
+    _refit(file, "doubling", find, {}, output, fresh=fresh)
 
 
 @_command("equipoise report analysis.toml")
@@ -141,6 +157,120 @@ def report(file: File, output: Output = None) -> None:
     from .run import report as write_again
 
     _tell(write_again(file, output=output, note=_say))
+
+
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, metavar="N", help="Refits side by side. Default: one for each core.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", metavar="ADDRESS", help='A Dask scheduler ("tcp://host:8786"), or "local", in place of processes here.'
+    ),
+]
+
+
+@_command("equipoise crossvalidate analysis.toml")
+def crossvalidate(
+    file: File,
+    folds: Annotated[int, typer.Option("--folds", min=2, help="Groups of clinicians, and of units, left out in turn.")] = 10,
+    draws: Annotated[int, typer.Option("--draws", min=100, help="Draws, and draws of warm-up, of each of two chains.")] = 500,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    output: Output = None,
+) -> None:
+    """Fit without some clinicians, units and the future, and see how well these are predicted; goes into the report."""
+    settings = {"folds": folds, "draws": draws, "tune": draws}
+
+    def find(analysis, fit, ledger):
+        from .inference.refits.cross_validation import cross_validate
+
+        return cross_validate(
+            fit.model, fit.study, **settings, seed=analysis.sampling["seed"], prob=analysis.spec.report.interval,
+            ledger=ledger, workers=workers, scheduler=scheduler, progress="Cross-validation",
+        )  # fmt: skip
+
+    _refit(file, "cross_validation", find, settings, output)
+
+
+@_command("equipoise sensitivity analysis.toml")
+def sensitivity(
+    file: File,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="One assumption, such as start_free; can be repeated.")
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option("--draws", min=100, help="Draws, and draws of warm-up, of each chain. Default: half of those of the fit.")
+    ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    output: Output = None,
+) -> None:
+    """Fit the model under other assumptions (starts, spreads, priors, readings): do the conclusions hold?"""
+
+    def find(analysis, fit, ledger):
+        from .inference.refits.sensitivity import sensitivity as panel
+
+        return panel(
+            fit, other=analysis.other_reading(), only=only, draws=draws, tune=draws, prob=analysis.spec.report.interval,
+            estimands=analysis.estimands, delta=analysis.spec.sensitivity.delta, ledger=ledger, workers=workers,
+            scheduler=scheduler, progress="Sensitivity",
+        )  # fmt: skip
+
+    if only:
+        from .inference.refits.variants import check_names
+
+        check_names(only)
+    _refit(file, "sensitivity", find, {"draws": draws}, output)
+
+
+@_command("equipoise calibrate analysis.toml")
+def calibrate(
+    file: File,
+    replicates: Annotated[int, typer.Option("--replicates", min=20, help="Simulated studies; more can be added later.")] = 100,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    output: Output = None,
+) -> None:
+    """Fit studies simulated on this design, with parameters from the priors: do intervals hold the truth as they say?"""
+
+    def find(analysis, fit, ledger):
+        from .inference.refits.calibration import calibrate as simulate_and_fit
+
+        return simulate_and_fit(
+            fit.model, fit.study, replicates=replicates, seed=analysis.sampling["seed"],
+            ledger=ledger, workers=workers, scheduler=scheduler, progress="Calibration",
+        )  # fmt: skip
+
+    _refit(file, "calibration", find, {}, output, keep=True)
+
+
+@_command("equipoise reproduce results/analysis")
+def reproduce(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder.", show_default=False)],
+    analysis: Annotated[
+        Path | None, typer.Option("--analysis", metavar="FILE", help="Where the analysis file lies, if not where it lay.")
+    ] = None,
+    table: Annotated[Path | None, typer.Option("--table", metavar="FILE", help="Write all numbers compared to a CSV file.")] = None,
+) -> None:
+    """Make results again from what they carry, and say which numbers differ beyond Monte Carlo error."""
+    from .reproduce import reproduce as again
+
+    found = again(results, analysis=analysis, note=_say)
+    if table is not None:
+        found.table.to_csv(table, index=False)
+    if found.identical:
+        typer.echo(f"Identical: all draws are the same to the last bit, and so are all {len(found.table)} numbers.")
+        return
+    largest = found.table["z"].abs().max()
+    typer.echo(
+        f"The draws differ. Of {len(found.table)} numbers, {len(found.beyond)} differ beyond Monte Carlo error (largest ratio {largest:.1f})."
+    )
+    if len(found.beyond):
+        columns = {"quantity": "quantity", "what": "what", "one": "then", "other": "now", "mcse": "Monte Carlo error", "z": "ratio"}
+        worst = found.beyond.reindex(found.beyond["z"].abs().sort_values(ascending=False).index)[list(columns)].rename(columns=columns)
+        typer.echo(worst.head(20).to_string(index=False, float_format=lambda v: f"{v:.4g}"))
+        raise typer.Exit(1)
 
 
 @_command("equipoise compare a.toml b.toml")
@@ -179,6 +309,12 @@ def compare(
         typer.echo(note)
     typer.echo(f"\nComparison: {shown(outcome.page)}")
     typer.echo(f"Tables and figures: {shown(outcome.folder)}")
+
+
+def _refit(file: Path, name: str, find: Callable, settings: dict, output: Path | None, **how) -> None:
+    from .refitting import refit
+
+    _tell(refit(file, name, find, output=output, settings=settings, note=_say, **how))
 
 
 def _run(file: Path, output: Path | None, fresh: bool) -> None:

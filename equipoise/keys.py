@@ -19,6 +19,8 @@ SAMPLING_PACKAGES = ("pymc", "pytensor", "nutpie", "numba")
 REPORT_PACKAGES = ("arviz", "matplotlib", "jinja2", "pandas")
 # reports/ lies to the right of sampling, and the front door only hands over: neither can change a draw.
 SAMPLING_ROOMS = ("datasets", "models", "inference")
+# neither can what only looks at a fit, or refits it
+NOT_SAMPLING = ("checks", "refits")
 
 
 def sampling_inputs(study, model, sampling: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def sampling_inputs(study, model, sampling: Mapping[str, Any]) -> dict[str, Any]
         "study": study.fingerprint,
         "model": model.to_dict(),
         "sampling": dict(sampling),
-        "sources": source_digest(SAMPLING_ROOMS),
+        "sources": source_digest(SAMPLING_ROOMS, NOT_SAMPLING),
         "versions": versions(SAMPLING_PACKAGES),
     }
 
@@ -94,8 +96,8 @@ def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 @cache
-def source_digest(rooms: Iterable[str]) -> str:
-    """SHA-256 over the Python sources of rooms, by their path within the package (no file is imported)."""
+def source_digest(rooms: Iterable[str], without: Iterable[str] = ()) -> str:
+    """SHA-256 over the Python sources of rooms but some of their folders, by path within the package (nothing is imported)."""
     total = hashlib.sha256()
     for room in rooms:
         # Under an editable install the rooms lie elsewhere than the front door: ask where, do not guess.
@@ -103,7 +105,7 @@ def source_digest(rooms: Iterable[str]) -> str:
         for folder in map(Path, spec.submodule_search_locations if spec else ()):
             for file in sorted(folder.rglob("*.py")):
                 name = file.relative_to(folder)
-                if name.parts[0] != "papers":  # analyses that use the package, not part of it
+                if name.parts[0] not in ("papers", *without):  # papers: analyses that use the package, not part of it
                     total.update(f"{room}/{name.as_posix()}\0".encode())
                     # Line ends differ between checkouts on different systems; the program does not.
                     total.update(file.read_bytes().replace(b"\r\n", b"\n") + b"\0")
@@ -125,6 +127,27 @@ def environment() -> dict[str, str]:
     """Versions worth recording beside results; more than any key depends on."""
     own = versions(("equipoise", *SAMPLING_PACKAGES, *REPORT_PACKAGES, "numpy", "scipy", "xarray"))
     return {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}", **own}
+
+
+def distributions() -> dict[str, str]:
+    """Versions of everything installed that Equipoise depends on, directly or not."""
+    import re
+    from importlib.metadata import requires
+
+    found, waiting = {}, ["equipoise"]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        try:
+            found[name] = version(name)
+            lines = requires(name)
+        except PackageNotFoundError:  # asked for on other systems only
+            continue
+        for line in lines or ():
+            if "extra ==" not in line:
+                waiting.append(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower().replace("_", "-"))
+    return dict(sorted(found.items()))
 
 
 def _plain(value: Any) -> Any:

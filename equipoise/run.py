@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from . import keys, outputs
+from . import evidence, keys, outputs
 from .analysis import Analysis
 from .datasets.errors import UserError
 
 DRAWS = "posterior.nc"
+ANALYSIS = "analysis.toml"  # a copy, from which the results can be reproduced
 Note = Callable[[str], None]
 
 
@@ -87,7 +88,7 @@ def run(
     with outputs.locked(job.target):
         kept = job.prepare()
         if fresh:
-            return job.sample(progress, note, kept)
+            return job.work(progress, note, kept)
         if job.is_reported():
             return Outcome(job.target, "nothing", _warnings(job.target), kept)
         for folder in (job.target, job.incomplete):
@@ -97,11 +98,15 @@ def run(
         if before := outputs.read_provenance(job.target):
             what = keys.changed(before.get("inputs", {}), job.inputs)
             note(f"Sampling again: {', '.join(what) or 'the draws'} changed since the results in {shown(job.target)}.")
-        return job.sample(progress, note, kept)
+        return job.work(progress, note, kept)
 
 
-def report(path: str | Path, *, output: str | Path | None = None, note: Note = lambda text: None) -> Outcome:
+def report(
+    path: str | Path, *, output: str | Path | None = None, note: Note = lambda text: None, found: dict | None = None
+) -> Outcome:
     """Write tables, figures and page anew from saved draws, without sampling.
+
+    ``found`` is new evidence by name (`evidence`), which is kept with the results.
 
     Draws made with other versions serve too, so that an old analysis can be looked at again; draws of another study
     or another model do not.
@@ -125,7 +130,7 @@ def report(path: str | Path, *, output: str | Path | None = None, note: Note = l
             )
         if what:
             note(f"The draws were made before {', '.join(what)} changed; `equipoise run {path}` would sample again.")
-        return job.report(job.target, kept)
+        return job.report(job.target, kept, found)
 
 
 class _Job:
@@ -151,13 +156,14 @@ class _Job:
             raise UserError(f"{shown(self.target)} holds a comparison of analyses; name another folder with --output.")
         return kept
 
-    def report_key(self, sampling_key: str) -> str:
+    def report_key(self, sampling_key: str, stored: dict) -> str:
         spec = self.analysis.spec
         section = spec.report.model_dump() | {"decisions": spec.decisions and spec.decisions.model_dump()}
         asked = dict(self.analysis.forecast)
         if asked.get("roll_out") is not None:  # its content, not its name
             asked["roll_out"] = hashlib.sha256(asked["roll_out"].read_bytes()).hexdigest()
         section |= {"estimands": self.analysis.estimands, "forecast": {name: str(value) for name, value in asked.items()}}
+        section |= {"evidence": keys.digest(stored)}
         return keys.digest(keys.report_inputs(sampling_key, section, self.truth))
 
     def has_draws(self, folder: Path) -> bool:
@@ -176,16 +182,16 @@ class _Job:
             return False
         found = outputs.read_provenance(self.target)
         # A file that was edited is left alone; one that is gone is made again.
-        return found.get("report_key") == self.report_key(self.key) and all(
+        return found.get("report_key") == self.report_key(self.key, evidence.read(self.target, self.key)) and all(
             (self.target / name).exists() for name in found["files"]
         )
 
-    def sample(self, progress: bool, note: Note, kept: list[Path]) -> Outcome:
+    def work(self, progress: bool, note: Note, kept: list[Path]) -> Outcome:
         with outputs.staged(self.target) as staging:
             asked = f"{self.sampling['chains']} chains of {self.sampling['draws']} draws"
             note(f"Sampling {asked} (Ctrl-C keeps those there are).")
             with quiet():
-                fit = _sample(self.model, self.study, **self.sampling, progress=progress)
+                fit = sample(self.model, self.study, **self.sampling, progress=progress)
             if not fit.complete:
                 return self.keep(fit, fit.save, kept)
             fit.save(staging / DRAWS)
@@ -198,27 +204,31 @@ class _Job:
                     note(f"No report yet; the draws are kept in {shown(self.incomplete)} for the next run.")
                 raise
 
-    def report(self, source: Path, kept: list[Path]) -> Outcome:
+    def report(self, source: Path, kept: list[Path], found: dict | None = None) -> Outcome:
         """Tables, figures and page from the draws in a folder."""
         inputs = outputs.read_provenance(source)["inputs"]
         with outputs.staged(self.target) as staging:
             _link(source / DRAWS, staging / DRAWS)
-            fit = _restore(staging / DRAWS, self.study, self.model)
-            return self.finish(fit, staging, inputs, "report", kept)
+            fit = restore(staging / DRAWS, self.study, self.model)
+            return self.finish(fit, staging, inputs, "report", kept, found)
 
-    def finish(self, fit, staging: Path, inputs: dict, done, kept: list[Path]) -> Outcome:
-        """Complete the results and swap them in."""
+    def finish(self, fit, staging: Path, inputs: dict, done, kept: list[Path], found: dict | None = None) -> Outcome:
+        """Complete the results and swap them in; what commands have found of the same draws stays with them."""
         section = self.analysis.spec.report
         options = {} if section.clinicians_shown is None else {"clinicians_shown": section.clinicians_shown}
         if self.analysis.spec.decisions is not None:
             options["decisions"] = self.analysis.spec.decisions.model_dump()
         asked = {"estimands": self.analysis.estimands, "forecast": self.analysis.forecast}
         options |= {name: given for name, given in asked.items() if given}
+        shutil.copyfile(self.analysis.path, staging / ANALYSIS)
+        key = keys.digest(inputs)
+        stored = evidence.carry(self.target, staging, key, found or {})
+        if stored:
+            options["evidence"] = {name: content["found"] for name, content in stored.items()}
         with quiet():
             _render(fit, staging, title=section.title, prob=section.interval, truth=self.truth, **options)
-        key = keys.digest(inputs)
         warned = self.warned(fit)
-        provenance = self.provenance(inputs, True, warned, report_key=self.report_key(key))
+        provenance = self.provenance(inputs, True, warned, report_key=self.report_key(key, stored))
         kept = kept + outputs.commit(self.target, provenance)
         # Draws kept aside when an earlier report failed are in these results now.
         aside = outputs.read_provenance(self.incomplete)
@@ -245,7 +255,9 @@ class _Job:
             "schema": 1,
             "complete": complete,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "analysis": {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()},
+            "analysis": {
+                "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "path": _way(self.target, path),
+            },
             "study": {
                 "fingerprint": self.study.fingerprint,
                 "clinicians": self.study.n_clinicians,
@@ -259,7 +271,17 @@ class _Job:
             "report": self.analysis.spec.report.model_dump(),
             "warnings": list(warnings),
             "versions": keys.environment(),
+            "distributions": keys.distributions(),
         }
+
+
+def _way(folder: Path, file: Path) -> str | None:
+    """The way from a results folder to a file in a folder above it; None elsewhere, since it would tell of this machine."""
+    try:
+        way = Path(os.path.relpath(file.resolve(), folder))
+    except ValueError:  # another drive
+        return None
+    return way.as_posix() if set(way.parts[:-1]) <= {".."} else None
 
 
 def _warnings(folder: Path) -> list[str]:
@@ -292,13 +314,13 @@ def quiet():
 
 
 # The heavy rooms, imported only when they are needed: checking a file must not import PyMC.
-def _sample(model, study, **options):
+def sample(model, study, **options):
     from .inference import fit
 
     return fit(model, study, **options)
 
 
-def _restore(path, study, model):
+def restore(path, study, model):
     from .inference import load
 
     return load(path, study=study, model=model)

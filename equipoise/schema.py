@@ -78,6 +78,7 @@ class ModelTable(Table):
     start: Literal["displaced", "stationary", "free"] = "displaced"
     spread: Literal["free", "shared_omega", "shared_sigma"] = "free"
     level: Literal["integrated", "sampled"] = "integrated"
+    left_out: Literal["none", "trait", "error"] = "none"
     randomised: bool | None = None
     selection: bool | None = None
     secular: Literal["none", "linear", "spline", "periods"] | None = None
@@ -134,6 +135,12 @@ class EstimandsTable(Table):
     show: Names | None = None
 
 
+class SensitivityTable(Table):
+    """The sensitivity panel. How much lower those who left may be has no default: only who knows the study can say."""
+
+    delta: float | None = None
+
+
 class ForecastTable(Table):
     """Paths with and without each programme from a date on, and under a planned roll-out."""
 
@@ -153,6 +160,7 @@ class AnalysisTable(Table):
     estimands: EstimandsTable | None = None
     decisions: DecisionsTable | None = None
     forecast: ForecastTable | None = None
+    sensitivity: SensitivityTable = SensitivityTable()
     report: ReportTable = ReportTable()
 
 

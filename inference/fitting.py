@@ -14,6 +14,7 @@ import xarray as xr
 from ..datasets.errors import UserError
 from ..models.capacity import SPREADS
 from ..models.exposure import exposed_clinicians
+from ..models.priors import priors_in_force
 from .convergence import ESS_LIMIT, diagnose, needs_second_try, problems
 from .derive import Draws, derive, latent_paths, model_coordinates, survey_log_likelihood
 from .options import study_columns
@@ -110,6 +111,7 @@ def fit(
             "schema": SCHEMA,
             "model": model.to_dict(),
             "equations": model.equations(study),
+            "priors": {name: prior.to_dict() for name, prior in priors_in_force(model, study).items()},
             "study_fingerprint": study.fingerprint,
             "study": _study_facts(study, model),
             "sampling": vars(settings) | {"tries": tries, "seconds": round(seconds, 2)},

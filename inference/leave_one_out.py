@@ -17,10 +17,9 @@ import xarray as xr
 from ..datasets.errors import list_some
 from ..datasets.times import DAYS
 from .convergence import SAMPLE
+from .psis import HIGH_K, LEAST_DRAWS, psis
 
 SMALL_DIFFERENCE = 4.0
-HIGH_K = 0.7
-LEAST_DRAWS = 100
 MOST_NAMED = 3  # analyses in one sentence; the table has them all
 LEFT_OUT = {"survey": "log_likelihood_survey", "clinician": "log_likelihood"}
 COLUMNS = (
@@ -58,15 +57,15 @@ def leave_one_out(fits: Mapping) -> tuple[pd.DataFrame, list[str]]:
     chosen, notes = _with_the_same_answers(answers)
     tables = []
     for left_out in LEFT_OUT if chosen else ():
-        elpd, failed = {}, []
+        found, failed = {}, []
         for label in chosen:
             try:
-                elpd[label] = _elpd(_log_likelihood(fits[label], left_out, answers[label]))
-            except _Unusable as reason:
+                found[label] = elpd(_log_likelihood(fits[label], left_out, answers[label]))
+            except Unusable as reason:
                 failed.append(f"Leaving out {left_out}s is not possible with {label}: {reason}.")
         notes += failed
-        if len(elpd) > 1:
-            tables.append(_compared(elpd, left_out))
+        if len(found) > 1:
+            tables.append(_compared(found, left_out))
     sizes = {n: [fits[n].tree[g].sizes["draw"] for g in (LEFT_OUT["survey"], "posterior")] for n in chosen}
     thinned = [f"{used} of {every} with {n}" for n, (used, every) in sizes.items() if used < every]
     if thinned:
@@ -75,7 +74,7 @@ def leave_one_out(fits: Mapping) -> tuple[pd.DataFrame, list[str]]:
     return table, notes + _high_k_notes(table)
 
 
-class _Unusable(Exception):
+class Unusable(Exception):
     """Why one fit's log-likelihood cannot be used."""
 
 
@@ -143,34 +142,19 @@ def _log_likelihood(fit, left_out: str, answers: pd.DataFrame) -> np.ndarray:
     return values.to_numpy()[..., at]
 
 
-def _elpd(log_likelihood: np.ndarray):
-    """`arviz.loo` with pointwise values.
-
-    A row that is the same in all draws needs no weights, and ArviZ refuses it ("All tail values are the same"): it gets
-    equal ones. The relative efficiency is that of the likelihoods themselves (Vehtari, Gelman & Gabry 2017, section 2).
-    """
+def elpd(log_likelihood: np.ndarray):
+    """`arviz.loo` with pointwise values; see `psis`."""
     import arviz as az
 
-    chains, draws, units = log_likelihood.shape
+    chains, draws, _ = log_likelihood.shape
     if chains * draws < LEAST_DRAWS:
-        raise _Unusable(f"it has {chains * draws} draws, and {LEAST_DRAWS} are needed")
+        raise Unusable(f"it has {chains * draws} draws, and {LEAST_DRAWS} are needed")
     if not np.isfinite(log_likelihood).all():
-        raise _Unusable("its log-likelihood is not finite in some draws")
+        raise Unusable("its log-likelihood is not finite in some draws")
     values = xr.DataArray(log_likelihood, dims=(*SAMPLE, "left_out"), name="scores")
-    height = np.abs(log_likelihood).max(axis=(0, 1))
-    moving = np.flatnonzero(np.ptp(log_likelihood, axis=(0, 1)) > 1e-9 * np.maximum(height, 1.0))
-    weights, k = np.full(log_likelihood.shape, -np.log(chains * draws)), np.zeros(units)
+    weights, k, efficiency = psis(log_likelihood)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # high Pareto k are counted in the table
-        efficiency = 1.0
-        if moving.size:
-            rows = values.isel(left_out=moving)
-            likelihood = np.exp(rows - rows.max(SAMPLE))
-            size = az.ess(likelihood.to_dataset(), method="mean")["scores"].mean()
-            efficiency = float(size) / (chains * draws) if np.isfinite(size) else 1.0
-            smoothed, found = rows.azstats.psislw(r_eff=efficiency, dim=list(SAMPLE))
-            weights[..., moving] = smoothed.transpose(*SAMPLE, "left_out").to_numpy()
-            k[moving] = found.to_numpy()
         tree = xr.DataTree.from_dict({"log_likelihood": values.to_dataset()})
         return az.loo(
             tree, pointwise=True, reff=efficiency, log_weights=values.copy(data=weights),
@@ -178,12 +162,12 @@ def _elpd(log_likelihood: np.ndarray):
         )  # fmt: skip
 
 
-def _compared(elpd: Mapping, left_out: str) -> pd.DataFrame:
+def _compared(elpds: Mapping, left_out: str) -> pd.DataFrame:
     import arviz as az
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        found = az.compare(dict(elpd), method="stacking", round_to="none")
+        found = az.compare(dict(elpds), method="stacking", round_to="none")
     weight = found["weight"].to_numpy(float).clip(0)  # the optimiser may end a rounding error below 0
     labels = list(found.index)
     table = pd.DataFrame({
@@ -191,9 +175,9 @@ def _compared(elpd: Mapping, left_out: str) -> pd.DataFrame:
         "elpd": found["elpd"].to_numpy(float), "se": found["se"].to_numpy(float),
         "elpd_diff": found["elpd_diff"].to_numpy(float), "se_diff": found["dse"].to_numpy(float),
         "weight": weight / weight.sum(), "p_loo": found["p"].to_numpy(float),
-        "n_left_out": [elpd[n].n_data_points for n in labels],
-        "n_high_k": [int((elpd[n].pareto_k.to_numpy() > HIGH_K).sum()) for n in labels],
-        "draws": [elpd[n].n_samples for n in labels],
+        "n_left_out": [elpds[n].n_data_points for n in labels],
+        "n_high_k": [int((elpds[n].pareto_k.to_numpy() > HIGH_K).sum()) for n in labels],
+        "draws": [elpds[n].n_samples for n in labels],
     })  # fmt: skip
     return table[list(COLUMNS)]
 

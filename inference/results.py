@@ -12,6 +12,7 @@ import xarray as xr
 
 from ..datasets.errors import UserError
 from ..models.capacity import CapacityModel
+from ..models.priors import Prior, priors_in_force
 from . import tables
 from .decisions import decisions
 from .estimands import estimands
@@ -49,6 +50,14 @@ class Fit:
     @cached_property
     def model(self) -> CapacityModel:
         return CapacityModel.from_dict(self.facts["model"])
+
+    @cached_property
+    def priors(self) -> dict[str, Prior]:
+        """The priors in force by parameter; results of earlier versions need their study for it."""
+        stored = self.facts.get("priors")
+        if stored is None:
+            return priors_in_force(self.model, self.study)
+        return {name: Prior.from_dict(prior) for name, prior in stored.items()}
 
     @property
     def complete(self) -> bool:
@@ -99,6 +108,12 @@ class Fit:
     def forecast(self, *, start, horizon: float, **options) -> pd.DataFrame:
         """Expected paths with and without each programme, or under a plan; see `forecast.forecast`."""
         return forecast(self, start=start, horizon=horizon, **options)
+
+    def checks(self, prob: float = 0.89, only=None, evidence=None) -> dict:
+        """Checks of the fit by name, each a `checks.Check`; see `checks.assess`."""
+        from .checks import assess
+
+        return assess(self, prob, evidence, only)
 
     def save(self, path) -> Path:
         """Write to netCDF: aside first, then moved into place, so that no half-written file is ever left.

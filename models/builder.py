@@ -36,12 +36,7 @@ def build_model(model, study) -> pm.Model:
                 values["level_effect"] = pm.Normal("level_effect", 0, trait, dims="clinician")
             else:
                 values[parameter.name] = parameter.prior.variable(parameter.name, parameter.dims)
-        data = dict(zip(DATA, design.data(start_anchor=0.0 if model.start == "free" else 1.0), strict=True))
-        # PyMC's data cannot hold NaN: a step that ends at a missing score ends at none
-        missing = np.isnan(data["survey_score"])
-        ends_at = data["step_survey"]
-        data["step_survey"] = np.where((ends_at >= 0) & missing[ends_at], -1, ends_at)
-        data["survey_score"] = np.where(missing, 0.0, data["survey_score"])
+        data = likelihood_data(design, model)
         data = {name: pm.Data(name, value) for name, value in data.items()}
         epochs = {name: pm.Data(name, getattr(design, name)) for name in _EPOCH_DATA}
         cells = tuple(
@@ -60,7 +55,8 @@ def build_model(model, study) -> pm.Model:
         _report("trait_sd", derived.trait_sd)
         _report("process_sd", derived.omega)
         _report("error_sd_total", pt.sqrt(derived.error_sd**2 + design.error_floor[0]))
-        _report("level_rate_correlation", derived.correlation)
+        if "trait" in design.layers:
+            _report("level_rate_correlation", derived.correlation)
         _report("capacity_unit", derived.capacity_unit, "unit")
         _report("beta_unit", derived.beta_unit, "unit")
         _report("alpha_unit", derived.capacity_unit * derived.beta_unit, "unit")
@@ -73,6 +69,16 @@ def build_model(model, study) -> pm.Model:
             for lever in ("alpha", "beta"):
                 _report(f"{name}_{lever}", getattr(derived, f"{name}_{lever}"), dim)
     return pymc_model
+
+
+def likelihood_data(design, model) -> dict[str, np.ndarray]:
+    """The data of the likelihood by name, as PyMC can hold them: a step that ends at a missing score ends at none."""
+    data = dict(zip(DATA, design.data(start_anchor=0.0 if model.start == "free" else 1.0), strict=True))
+    missing = np.isnan(data["survey_score"])  # PyMC's data cannot hold NaN
+    ends_at = data["step_survey"]
+    data["step_survey"] = np.where((ends_at >= 0) & missing[ends_at], -1, ends_at)
+    data["survey_score"] = np.where(missing, 0.0, data["survey_score"])
+    return data
 
 
 def _report(name, value, dim=None):

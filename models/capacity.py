@@ -11,6 +11,7 @@ import numpy as np
 
 from ..datasets.errors import UserError, known_interventions, nearest
 from .course import Course
+from .levers import LAYERS
 from .moderation import LEAST_CLINICIANS, LEAST_UNITS, VARYING
 from .priors import Prior, check_priors
 from .secular import KINDS, MOST_PERIODS
@@ -20,6 +21,7 @@ LEVERS = ("both", "replenishment", "depletion")
 STARTS = ("displaced", "stationary", "free")
 SPREADS = ("free", "shared_omega", "shared_sigma")
 LEVELS = ("integrated", "sampled")
+LEFT_OUT = ("none", "trait", "error")
 FREE_PERIODS = 4  # free periods where no roll-out sets their number
 
 
@@ -49,6 +51,9 @@ class CapacityModel:
         sigma shared, beta turns into a variance parameter: it is there to be compared, not to be trusted.
     level : {"integrated", "sampled"}
         Whether each clinician's level is integrated out exactly (normal) or sampled (lognormal).
+    left_out : {"none", "trait", "error"}
+        Leave out the differences between clinicians' levels, or the measurement error beyond rounding. Both move beta
+        many-fold on real panels: it is there to show how far, not to be trusted.
     design : str or mapping
         The study design (a name in `study_designs.DESIGNS`: ``"parallel_trial"``, ``"stepped_wedge"``, ...), for all
         interventions or by intervention. Default: recognised from the spells and units. It brings secular time, the
@@ -93,6 +98,7 @@ class CapacityModel:
     start: str = "displaced"
     spread: str = "free"
     level: str = "integrated"
+    left_out: str = "none"
     design: str | Mapping[str, str] = ""
     randomised: bool | None = None
     selection: bool | None = None
@@ -104,7 +110,7 @@ class CapacityModel:
     priors: Mapping[str, Prior] = field(default_factory=dict)
 
     def __post_init__(self):
-        options = {"start": STARTS, "spread": SPREADS, "level": LEVELS, "secular_lever": LEVERS[1:]}
+        options = {"start": STARTS, "spread": SPREADS, "level": LEVELS, "left_out": LEFT_OUT, "secular_lever": LEVERS[1:]}
         options |= {name: allowed for name, allowed in (("secular", KINDS), ("varying", VARYING)) if getattr(self, name) is not None}
         for name, allowed in options.items():
             _one_of(name, getattr(self, name), allowed)
@@ -137,6 +143,8 @@ class CapacityModel:
             raise UserError(f"periods must be a whole number from 0 to 50; got {self.periods!r}.")
         if self.periods is not None and self.secular not in (None, "periods" if self.periods > 1 else "none"):
             raise UserError(f'periods = {self.periods} does not go with secular = "{self.secular}"; state one of them.')
+        if self.left_out == "trait" and self.level == "sampled":
+            raise UserError('left_out = "trait" leaves no level to sample; state level = "integrated".')
         trials = [d for d in self._stated_designs() if DESIGNS[d].randomised]
         if self.randomised is False and trials:
             raise UserError(f"design = {trials[0]!r} says that exposure was randomised, and randomised = false that it was not.")
@@ -155,7 +163,7 @@ class CapacityModel:
         plain = {
             name: getattr(self, name)
             for name in (
-                "replenishment", "depletion", "interventions", "design", "start", "spread", "level", "randomised",
+                "replenishment", "depletion", "interventions", "design", "start", "spread", "level", "left_out", "randomised",
                 "selection", "secular", "secular_lever", "periods", "varying", "split_covariates",
             )
         }  # fmt: skip
@@ -174,6 +182,11 @@ class CapacityModel:
 
     def _stated_designs(self) -> list[str]:
         return list(self.design.values()) if isinstance(self.design, dict) else [self.design] if self.design else []
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers of spread that share the total variance."""
+        return tuple(layer for layer in LAYERS if layer != self.left_out)
 
     @property
     def is_randomised(self) -> bool:

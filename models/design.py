@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from ..datasets.errors import UserError
 from .course import Course
 from .exposure import mean_exposures
 from .moderation import Moderation, build_moderation, split_formula
@@ -45,6 +46,8 @@ class Design:
     courses : tuple of Course (interventions)
     cells : tuple of Cells
         One for each intervention whose exposure has a shape.
+    layers : tuple of str
+        The layers of spread that share the total variance.
     """
 
     layout: Layout
@@ -71,6 +74,7 @@ class Design:
     error_floor: np.ndarray
     courses: tuple[Course, ...]
     cells: tuple[Cells, ...]
+    layers: tuple[str, ...]
 
     @property
     def n_clinicians(self) -> int:
@@ -153,6 +157,12 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
     adjust = model.adjust_selection
     selected = tuple(k for k in range(n_interventions) if adjust and exposure[:, k].std() > 0.01)
     surveys = study.surveys
+    first, described = next(iter(study.scores.items()))
+    if model.left_out == "error" and described.step is None:
+        raise UserError(
+            f'left_out = "error": {first} has no step (the distance between possible scores), so that nothing would be left of its '
+            "error and two equal answers would make the likelihood unbounded; state its step."
+        )
     floor = [0.0 if s.step is None else s.step_capacity**2 / 12 for s in study.scores.values()]
     design = Design(
         layout=layout,
@@ -178,6 +188,7 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
         on_beta=on_beta,
         error_floor=np.array(floor),
         courses=courses,
+        layers=model.layers,
         cells=tuple(timeline.exposure_cells(j, rows) for j, rows in cell.items()),
     )
     for field in fields(layout):

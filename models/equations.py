@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .priors import DEFAULTS, MEANINGS
 
+_LAYERS = {"trait": "trait SD^2", "process": "omega^2", "error": "error^2"}
 _SECULAR = {
     "none": "",
     "linear": "drift (t - middle)/length",
@@ -68,12 +69,14 @@ def write_equations(model, study=None) -> str:
     lines = [
         "Capacity of clinician i in unit u, 0-100, higher is better",
         "  dC_i = (alpha_i(t) - beta_i(t) C_i) dt + sigma_i(t) dW,   C*_i = alpha_i / beta_i,   sigma^2 = 2 beta omega^2",
-        f"  log alpha_i(t) = log(level * ln 2 / half_life){unit_level}{unit_rate}{level_only}{alpha_terms} + {_own(model)} + b_i",
+        f"  log alpha_i(t) = log(level * ln 2 / half_life){unit_level}{unit_rate}{level_only}{alpha_terms}{_own(model)} + b_i",
         f"  log beta_i(t)  = log(ln 2 / half_life){unit_rate}{beta_terms} + b_i",
         "  " + _SPREAD[model.spread].format(moved=moved if model.spread == "free" else ""),
         "  " + _START[model.start],
     ]
-    if model.level == "integrated":
+    if model.left_out == "trait":
+        lines.append("  b_i = rate_sd z_i")
+    elif model.level == "integrated":
         lines += [
             "  b_i = rate_sd z_i;   e_i | z_i ~ Normal(s_e rho z_i, s_e^2 (1 - rho^2)), integrated out",
             "  s_e = trait SD / level,   rho = 2 level_rate_concordance - 1",
@@ -85,7 +88,8 @@ def write_equations(model, study=None) -> str:
         ]
     lines += [
         "Variance, shared out",
-        "  (trait SD^2, omega^2, error^2) = total_sd^2 * variance_shares,   z_i ~ Normal(0, 1)",
+        f"  ({', '.join(_LAYERS[layer] for layer in model.layers)}) = total_sd^2 * variance_shares,   z_i ~ Normal(0, 1)",
+        *([f"  {_LAYERS[model.left_out]} = 0, left out"] if model.left_out != "none" else []),
         "Measurement",
         "  score ~ Normal(C, (step^2/12 + error^2) / answers averaged), on the 0-100 scale",
     ]
@@ -137,4 +141,6 @@ def _varying(design) -> list[str]:
 
 
 def _own(model) -> str:
-    return "log(1 + e_i)" if model.level == "integrated" else "l_i"
+    if model.left_out == "trait":
+        return ""
+    return " + log(1 + e_i)" if model.level == "integrated" else " + l_i"

@@ -16,7 +16,6 @@ from .secular import secular_effect
 from .timeline import combined
 
 LN2 = float(np.log(2.0))
-TRAIT, PROCESS, ERROR = range(3)
 LAYERS = ("trait", "process", "error")
 
 
@@ -60,11 +59,11 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
     """
     out = SimpleNamespace()
     unit = design.unit_code
-    shares = p["variance_shares"]
-    out.trait_sd = p["total_sd"] * math.sqrt(shares[TRAIT])
-    out.omega = p["total_sd"] * math.sqrt(shares[PROCESS])
-    out.error_sd = p["total_sd"] * math.sqrt(shares[ERROR])
-    out.correlation = 2 * p["level_rate_concordance"] - 1
+    place = {layer: j for j, layer in enumerate(design.layers)}
+    out.trait_sd, out.omega, out.error_sd = (
+        p["total_sd"] * (math.sqrt(p["variance_shares"][place[layer]]) if layer in place else 0.0) for layer in LAYERS
+    )
+    out.correlation = 2 * p["level_rate_concordance"] - 1 if "trait" in place else 0.0
     trait = out.trait_sd / p["level"]  # SD of e
 
     terms = design.terms

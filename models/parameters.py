@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .levers import LAYERS
-from .priors import Prior, check_priors, default_priors
+from .priors import Prior, priors_in_force
 
 STANDARD_NORMAL = Prior.of("normal", mean=0, sd=1)
 # below this median number of surveys a clinician's sampled level is better non-centred (DESIGN section 1)
@@ -42,7 +42,7 @@ def coordinates(study, design) -> dict[str, list]:
     coords = {
         "clinician": list(study.clinicians["clinician"]),
         "unit": list(study.units),
-        "layer": list(LAYERS),
+        "layer": list(design.layers),
         "intervention": list(design.interventions),
         "intervention_two_levers": [n for n, b in zip(design.interventions, both, strict=True) if b],
         "intervention_selected": [design.interventions[k] for k in design.selected],
@@ -65,7 +65,7 @@ def coordinates(study, design) -> dict[str, list]:
 
 def parameter_table(model, study, design) -> list[Parameter]:
     """Sampled parameters in order, with the model's own priors in place of the defaults where given."""
-    priors = default_priors(study) | check_priors(model.priors)
+    priors = priors_in_force(model, study)
     coords = coordinates(study, design)
     table: list[Parameter] = []
 
@@ -76,8 +76,13 @@ def parameter_table(model, study, design) -> list[Parameter]:
     add("level")
     add("half_life")
     add("total_sd")
+    share = priors["variance_shares"].concentration
+    priors["variance_shares"] = Prior.of(
+        "dirichlet", concentration=tuple(c for layer, c in zip(LAYERS, share, strict=True) if layer in design.layers)
+    )
     add("variance_shares", "layer")
-    add("level_rate_concordance")
+    if "trait" in design.layers:
+        add("level_rate_concordance")
     add("rate_sd")
     add("rate_z", "clinician", latent=True)
     if model.spread == "free":

@@ -266,6 +266,11 @@ def default_priors(study) -> dict[str, Prior]:
     return {"half_life": half_life} | lengths | DEFAULTS
 
 
+def priors_in_force(model, study) -> dict[str, Prior]:
+    """Priors by parameter name: the model's own, and the study's defaults for the rest."""
+    return default_priors(study) | check_priors(model.priors)
+
+
 def check_priors(given: Mapping[str, Prior | Mapping]) -> dict[str, Prior]:
     """Validate replacements of priors by name; raises `UserError` naming the nearest valid name."""
     checked = {}

@@ -58,6 +58,23 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """A check: its question, how it ended, and the answer.
+
+    Attributes
+    ----------
+    mark : {"yes", "no", "open"}
+        Whether it passed; "open" where it was not judged.
+    """
+
+    question: str
+    verdict: str
+    mark: str
+    answer: str
+    kind: str = "verdict"
+
+
+@dataclass(frozen=True)
 class Picture:
     """A figure by its name; left out where it has nothing to show."""
 

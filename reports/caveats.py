@@ -6,7 +6,6 @@ import numpy as np
 
 from ..inference.convergence import RHAT_LIMIT
 from ..models.capacity import SPREADS
-from .checks import learnt
 from .format import count, listed, name, number, percent, probability
 
 # share of the half-life's prior variance below which the data have hardly spoken
@@ -119,7 +118,7 @@ def limits(material) -> list[str]:
 
 
 def half_life(material) -> str:
-    table = learnt(material)
+    table = material.learnt
     row = table[table["quantity"] == "half_life"] if len(table) else table
     if not len(row) or material.draws < 10:
         return ""

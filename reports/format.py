@@ -8,6 +8,8 @@ import re
 import numpy as np
 import pandas as pd
 
+# Monte Carlo error of an end of the 89 % interval against that of the mean, for a normal posterior: sqrt(p (1 - p)) / density at p
+ENDS = 2.05
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 LONGEST_NAME = 28
@@ -69,6 +71,13 @@ def estimate(row, *, unit: str = "") -> str:
     return f"{middle}{unit and ' ' + unit} ({low} to {high})"
 
 
+def monte_carlo(error: float) -> str:
+    """A Monte Carlo error to two digits."""
+    if not math.isfinite(error) or error <= 0:
+        return DASH
+    return number(error, max(0, 1 - math.floor(math.log10(error))))
+
+
 def between(median: float, low: float, high: float) -> str:
     """As `estimate`, where the spread is known by the interval alone."""
     places = decimals(median, low, high, sd=(high - low) / 3)
@@ -85,7 +94,7 @@ def row_decimals(row) -> int:
     median, low, high = row["median"], row["low"], row["high"]
     third = (high - low) / 3
     shrink = min(third / row["sd"], 1.0) if row["sd"] > 0 and third > 0 else 1.0
-    places = decimals(median, low, high, sd=row["sd"] * shrink, mcse=row["mcse_mean"] * shrink)
+    places = decimals(median, low, high, sd=row["sd"] * shrink, mcse=ENDS * row["mcse_mean"] * shrink)
     near = min((abs(v) for v in (low, high)), default=0.0)
     if low * high > 0 and round(near, places) == 0:
         places = max(places, min(-math.floor(math.log10(near)), decimals(median)))

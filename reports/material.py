@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ..datasets.errors import UserError
+from ..inference.checks import Check
+from ..inference.checks.learnt import learnt
 from ..inference.convergence import SAMPLE
 from ..inference.options import ALL, NONE
-from ..models.priors import DEFAULTS, Prior, half_life_prior
 from .format import TimeAxis
 
 # columns of the truth -> effects of `Fit.interventions`, and how one becomes the other
@@ -45,11 +46,14 @@ class Material:
         Arguments of `Fit.estimands`; estimands in want of a horizon or threshold are left out without one.
     forecast : mapping, optional
         Arguments of `Fit.forecast`, which needs the study; without them no paths are drawn.
+    evidence : mapping of str to dict, optional
+        What commands have found by refitting, as for `inference.checks.assess`.
     """
 
     def __init__(
         self, fit, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None, clinicians_shown: int = 9,
         decisions: Mapping | None = None, estimands: Mapping | None = None, forecast: Mapping | None = None,
+        evidence: Mapping[str, dict] | None = None,
     ):  # fmt: skip
         if not isinstance(prob, (int, float)) or isinstance(prob, bool) or not 0 < prob < 1:
             raise UserError(
@@ -66,6 +70,7 @@ class Material:
         self.clinicians_shown = int(clinicians_shown)
         self.decisions = {"points": "capacity", "costs": {}} | dict(decisions) if decisions else {}
         self.estimands, self.forecast = dict(estimands or {}), dict(forecast or {})
+        self.evidence = dict(evidence or {})
         self.posterior = fit.tree["posterior"].to_dataset()
         self.constant = fit.tree["constant_data"].to_dataset()
         self.description: dict = self.facts["study"]["description"]
@@ -207,6 +212,16 @@ class Material:
         """`Fit.forecast`, where one is asked for."""
         return self.fit.forecast(prob=self.prob, **self.forecast) if self.forecast else None
 
+    @cached_property
+    def checks(self) -> dict[str, Check]:
+        """The checks of the fit by name."""
+        return self.fit.checks(self.prob, evidence=self.evidence)
+
+    @cached_property
+    def learnt(self) -> pd.DataFrame:
+        """Prior against posterior; see `inference.checks.learnt`."""
+        return learnt(self.fit, self.prob)
+
     @property
     def designs(self) -> list[dict]:
         """The study design of each intervention; see `study_designs`."""
@@ -240,38 +255,6 @@ class Material:
         return self.fit.diagnostics
 
     @cached_property
-    def energy_information(self) -> np.ndarray | None:
-        """Energy Bayesian fraction of missing information of each chain (Betancourt 2016); below 0.3 is a bad sign."""
-        stats = self.fit.tree["sample_stats"]
-        if "energy" not in stats or stats["energy"].sizes["draw"] < 4:
-            return None
-        energy = stats["energy"].transpose("chain", "draw").to_numpy()
-        spread = energy.var(axis=1)
-        return np.divide(
-            (np.diff(energy, axis=1) ** 2).mean(axis=1), spread, out=np.full(len(energy), np.nan), where=spread > 0
-        )
-
-    @cached_property
-    def priors(self) -> dict[str, Prior]:
-        """The priors in force by parameter: as stored, or else those stated, the defaults, the design's half-life."""
-        stored = self.facts.get("priors")
-        if isinstance(stored, Mapping):
-            return {name: Prior.from_dict(prior) for name, prior in stored.items() if isinstance(prior, Mapping)}
-        described = self.description
-        design = SimpleNamespace(
-            occasions=pd.DataFrame({"time": [described["first"], described["last"]]}),
-            median_gap=described["gap"]["median"],
-            median_follow_up=float(self._follow_up.median()),
-        )
-        return {"half_life": half_life_prior(design)} | DEFAULTS | dict(self.fit.model.priors)
-
-    @cached_property
-    def _follow_up(self) -> pd.Series:
-        times = self.surveys.groupby("clinician")["time"]
-        length = times.max() - times.min()
-        return length[length > 0]
-
-    @cached_property
     def shown(self) -> np.ndarray:
         """Codes of the clinicians drawn one by one: evenly spread over the ranks of C*, answering often if possible."""
         answers = self.surveys["score"].notna().groupby(self.surveys["clinician"]).sum()
@@ -300,11 +283,6 @@ class Material:
         frame["low"], frame["median"], frame["high"] = np.quantile(path, [tail, 0.5, 1 - tail], axis=0)
         ordered = frame.sort_values(["clinician", "time"], kind="stable")
         return ordered.drop_duplicates(["clinician", "time"], ignore_index=True)
-
-    @cached_property
-    def replicated(self) -> np.ndarray:
-        """Replicated scores (draws, surveys), 0-100, neither rounded nor cut to the range."""
-        return _flat(self.fit.tree["posterior_predictive"].to_dataset()["scores"])
 
     def row(self, table: pd.DataFrame, **where) -> pd.Series:
         """The one row of a table with these values."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..datasets.errors import UserError
-from . import prose, sections, tables
+from . import checking, prose, sections, tables
 from .figures import FIGURES, draw
 from .figures.style import COLOURS, Drawn, for_file, for_page, styled, to_svg
 from .format import level, plain
@@ -36,7 +36,7 @@ class Shown:
 def write_report(
     fit, path, *, title: str | None = None, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None,
     clinicians_shown: int = 9, decisions: Mapping | None = None, estimands: Mapping | None = None,
-    forecast: Mapping | None = None,
+    forecast: Mapping | None = None, evidence: Mapping[str, dict] | None = None,
 ) -> Path:  # fmt: skip
     """Write the report as one HTML page that needs nothing else: no network, no scripts, figures inside.
 
@@ -61,6 +61,8 @@ def write_report(
         As for `Fit.estimands`: ``{"horizon": 26, "by": ["unit"]}`` adds what a horizon is needed for, and groups.
     forecast : mapping, optional
         As for `Fit.forecast`: ``{"start": 26, "horizon": 26}`` adds paths with and without each programme.
+    evidence : mapping, optional
+        What refits have found, as for `inference.checks.assess`.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def write_report(
     UserError
         For a ``prob`` or a number of clinicians that makes no sense, and where the file cannot be written.
     """
-    material = Material(fit, prob, truth, clinicians_shown, decisions, estimands, forecast)
+    material = Material(fit, prob, truth, clinicians_shown, decisions, estimands, forecast, evidence)
     path = Path(path)
     write(path, _page(material, title, _figures(material), in_folder=False))
     return path
@@ -80,7 +82,7 @@ def write_report(
 def write_outputs(
     fit, folder, *, title: str | None = None, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None,
     clinicians_shown: int = 9, decisions: Mapping | None = None, estimands: Mapping | None = None,
-    forecast: Mapping | None = None,
+    forecast: Mapping | None = None, evidence: Mapping[str, dict] | None = None,
 ) -> list[str]:  # fmt: skip
     """Write ``report.html``, ``tables/*.csv`` and ``figures/*.svg`` into a folder.
 
@@ -88,7 +90,7 @@ def write_outputs(
     ----------
     folder : path
         Made if it is not there. Files of the same names are replaced; others are left alone.
-    fit, title, prob, truth, clinicians_shown, decisions, estimands, forecast
+    fit, title, prob, truth, clinicians_shown, decisions, estimands, forecast, evidence
         As for `write_report`.
 
     Returns
@@ -101,7 +103,7 @@ def write_outputs(
     UserError
         As for `write_report`.
     """
-    material = Material(fit, prob, truth, clinicians_shown, decisions, estimands, forecast)
+    material = Material(fit, prob, truth, clinicians_shown, decisions, estimands, forecast, evidence)
     figures = _figures(material)
     written = {"report.html": _page(material, title, figures, in_folder=True)}
     written |= {f"tables/{name}.csv": tables.to_csv(frame) for name, frame in tables.files(material).items()}
@@ -114,6 +116,9 @@ def write_outputs(
 
 def _figures(material) -> dict[str, Shown]:
     made = {name: shown(name, lambda name=name: draw(name, material)) for name in FIGURES}
+    for check in material.checks.values():
+        name = checking.figure_name(check)
+        made[name] = shown(name, lambda check=check: checking.drawn(check))
     return {name: figure for name, figure in made.items() if figure is not None}
 
 
@@ -145,7 +150,7 @@ def render(
     ----------
     title, warnings, cautions
         Texts of a user's may be among them.
-    headline : list of (label, median, interval)
+    headline : list of (label, median, interval, Monte Carlo error)
         May be empty.
     summary : list of str
         Paragraphs.

@@ -10,12 +10,24 @@ import numpy as np
 from ..inference.decisions import FITTED
 from ..inference.options import NONE
 from .caveats import half_life, levers, selection
-from .checks import predictive_checks
-from .format import between, count, estimate, lasting, level, listed, name, number, percent, probability, row_decimals
+from .format import (
+    between,
+    count,
+    estimate,
+    lasting,
+    level,
+    listed,
+    monte_carlo,
+    name,
+    number,
+    percent,
+    probability,
+    row_decimals,
+)
 
 
-def headline(material) -> list[tuple[str, str, str]]:
-    """The four key numbers: label, median, interval."""
+def headline(material) -> list[tuple[str, str, str, str]]:
+    """The four key numbers: label, median, interval, Monte Carlo error."""
     unit = material.time_unit
     out = []
     for quantity, label, measure in (
@@ -27,7 +39,7 @@ def headline(material) -> list[tuple[str, str, str]]:
         row = material.row(material.population_table, quantity=quantity)
         places = row_decimals(row)
         middle, low, high = (number(row[q], places) for q in ("median", "low", "high"))
-        out.append((f"{label}, {measure}", middle, f"{low} to {high}"))
+        out.append((f"{label}, {measure}", middle, f"{low} to {high}", monte_carlo(row["mcse_mean"])))
     return out
 
 
@@ -201,57 +213,6 @@ def coverage(material) -> list[str]:
         known = table[table["truth"].notna() & (table["sd"] > 0)]
         inside = int(((known["low"] <= known["truth"]) & (known["truth"] <= known["high"])).sum())
         out.append(f"Of the {level(material.prob)} intervals {who}, {inside} of {len(known)} hold the truth.")
-    return out
-
-
-def predictive(material) -> list[str]:
-    """Which statistics of the scores the model reproduces, and which not."""
-    table, _ = predictive_checks(material)
-    known = table[table["p_above"].notna()]
-    if known.empty or len(material.replicated) < 10:
-        return ["There are too few draws or answers to compare replicated scores with the observed ones."]
-    edge = (1 - material.prob) / 2
-    odd = known[(known["p_above"] < edge) | (known["p_above"] > 1 - edge)]
-    fine = len(known) - len(odd)
-    out = [
-        f"{fine} of {len(known)} statistics of the observed scores lie within the {level(material.prob)} interval of "
-        "the replicates."
-    ]
-    several = len(material.scores) > 1
-    for row in odd.itertuples():
-        where = "higher" if row.p_above < edge else "lower"
-        places = max(0, 2 - math.floor(math.log10(max(abs(row.observed), abs(row.median), 1e-3))))
-        out.append(
-            f"The {row.statistic}{' of ' + name(row.score) if several else ''} is {where} in the data "
-            f"({number(row.observed, places)}) than in most replicates (median {number(row.median, places)})."
-        )
-    return out
-
-
-def convergence(material) -> list[str]:
-    table, fit = material.diagnostics, material.fit
-    out = []
-    if table.empty or table["rhat"].isna().all():
-        out.append("There are too few draws to judge convergence.")
-    else:
-        out.append(
-            f"Over {count(len(table), 'parameter or derived quantity', 'parameters and derived quantities')}, the "
-            "largest R-hat is "
-            f"{table['rhat'].max():.3f} and the smallest effective sample size "
-            f"{table[['ess_bulk', 'ess_tail']].min().min():.0f}."
-        )
-    out.append("No draw diverged." if not fit.divergences else f"{fit.divergences} of {material.draws} draws diverged.")
-    information = material.energy_information
-    if information is not None and np.isfinite(information).any():
-        low = float(np.nanmin(information))
-        out.append(
-            f"The energy's fraction of missing information is {low:.2f} in the worst chain"
-            + (
-                ": below 0.3, the sampler may not have reached the tails."
-                if low < 0.3
-                else " (a bad sign only below 0.3)."
-            )
-        )
     return out
 
 

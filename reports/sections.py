@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from . import caveats, prose, tables
+from functools import partial
+
+from . import caveats, checking, prose, tables
 from .blocks import Bullets, Code, Fold, Picture, Section, Table, Terms, text
 from .format import count, listed, name, number, percent, plain, short
 
@@ -22,8 +24,8 @@ _SPREAD = {
 def all_sections(material) -> list[Section]:
     """Every section that these results have something to say in."""
     parts = (
-        question, study, model, population, units, clinicians, interventions, worth, decisions, paths, limits, predictive,
-        learnt, diagnostics, guide, provenance,
+        question, checking.summary, study, model, population, units, clinicians, interventions, worth, decisions, paths, limits,
+        *(partial(checking.group, name=name) for name in checking.GROUPS), guide, provenance,
     )  # fmt: skip
     made = (part(material) for part in parts)
     return [section for section in made if section is not None]
@@ -221,31 +223,6 @@ def decisions(material) -> Section | None:
 def limits(material) -> Section | None:
     found = caveats.limits(material)
     return Section("limits", "What these data can and cannot tell", [Bullets(found)]) if found else None
-
-
-def predictive(material) -> Section:
-    blocks = [
-        text("Scores replicated from the fitted model are set against the observed ones.", *prose.predictive(material)),
-        Picture("predictive"),
-        tables.predictive(material),
-    ]
-    return Section("predictive", "Does the model reproduce the scores?", blocks)
-
-
-def learnt(material) -> Section:
-    told = "Where posterior and prior are alike, the data said little about that parameter, and the prior decides."
-    return Section(
-        "learnt",
-        "What the data added to the priors",
-        [text(told), Picture("learnt"), _table(tables.prior_posterior(material))],
-    )
-
-
-def diagnostics(material) -> Section:
-    blocks = [text(*prose.convergence(material))]
-    if len(material.diagnostics):
-        blocks.append(tables.worst(material))
-    return Section("diagnostics", "Sampling", [*blocks, Picture("ranks")])
 
 
 def guide(material) -> Section:

@@ -10,12 +10,12 @@ import pandas as pd
 from ..inference.decisions import EFFECT_PRIORS, FITTED, UNRELIABLE
 from ..inference.estimands import ALL_ESTIMANDS
 from ..inference.options import NONE
+from . import checking
 from .blocks import Table
-from .checks import learnt, predictive_checks
-from .format import DASH, between, level, number, percent, probability, row_decimals, short
+from .format import DASH, between, level, monte_carlo, number, probability, row_decimals, short
 
 MOST_ROWS = 1000
-WORST = 10
+MONTE_CARLO = "Monte Carlo error"
 LONGEST = 60  # letters of a name: a table is not a place to read a paragraph in
 
 _LABELS = {
@@ -58,8 +58,10 @@ def quantity_label(quantity: str) -> str:
 
 
 def _interval(row) -> list[str]:
+    """Median, interval, and the Monte Carlo error of the mean."""
     places = row_decimals(row)
-    return [number(row["median"], places), f"{number(row['low'], places)} to {number(row['high'], places)}"]
+    ends = f"{number(row['low'], places)} to {number(row['high'], places)}"
+    return [number(row["median"], places), ends, monte_carlo(row["mcse_mean"])]
 
 
 def _truth(row) -> str:
@@ -69,7 +71,7 @@ def _truth(row) -> str:
 
 def population(material) -> Table:
     table, prob = material.population_table, level(material.prob)
-    columns = ["quantity", "median", f"{prob} interval", "probability above 0"]
+    columns = ["quantity", "median", f"{prob} interval", MONTE_CARLO, "probability above 0"]
     rows = []
     for _, row in table.iterrows():
         cells = [quantity_label(row["quantity"]), *_interval(row)]
@@ -84,15 +86,15 @@ def population(material) -> Table:
 
 def interventions(material) -> Table:
     table, prob = material.intervention_table, level(material.prob)
-    columns = ["intervention", "effect on", "median", f"{prob} interval", "probability of an increase"]
+    columns = ["intervention", "effect on", "median", f"{prob} interval", MONTE_CARLO, "probability of an increase"]
     rows = []
     for _, row in table.iterrows():
         if row["sd"] > 0:
             cells = [*_interval(row), probability(row["p_positive"], material.draws)]
         elif row["effect"].startswith("ratio"):
-            cells = ["1", "held fixed", ""]
+            cells = ["1", "held fixed", "", ""]
         else:
-            cells = ["", "nobody exposed" if row["effect"] == "capacity_change_exposed" else "", ""]
+            cells = ["", "nobody exposed" if row["effect"] == "capacity_change_exposed" else "", "", ""]
         cells = [short(row["intervention"], LONGEST), _EFFECTS[row["effect"]], *cells]
         rows.append(cells + ([_truth(row)] if "truth" in table else []))
     if "truth" in table:
@@ -113,8 +115,8 @@ def _members(
         if has_truth:
             columns.append("truth")
         for _, row in part.iterrows():
-            middle, between = _interval(row)
-            cells.setdefault(row[key], []).append(f"{middle} ({between})")
+            middle, ends, error = _interval(row)
+            cells.setdefault(row[key], []).append(f"{middle} ({ends}) [{error}]")
             if has_truth:
                 cells[row[key]].append(_truth(row))
     return columns, cells
@@ -167,11 +169,11 @@ def estimands(material, groups: bool = False) -> Table:
         if row["sd"] > 1e-12:
             cells = [*_interval(row), probability(row["p_positive"], material.draws) if np.isfinite(row["p_positive"]) else ""]
         else:
-            cells = [number(row["median"]) if np.isfinite(row["median"]) else DASH, "held fixed", ""]
+            cells = [number(row["median"]) if np.isfinite(row["median"]) else DASH, "held fixed", "", ""]
         group = [f"{short(row['group'], LONGEST)} ({row['clinicians']})"] if groups else []
         rows.append([short(who, 2 * LONGEST), *group, label, *cells, *([_truth(row)] if has_truth else [])])
     head = ["comparison, or option by itself", *(["group (clinicians)"] if groups else []), "estimand", "median",
-            f"{level(material.prob)} interval", "probability of an increase", *(["truth"] if has_truth else [])]  # fmt: skip
+            f"{level(material.prob)} interval", MONTE_CARLO, "probability of an increase", *(["truth"] if has_truth else [])]  # fmt: skip
     caption = "What programmes are worth, by group" if groups else f"What programmes are worth, over {first}"
     return Table(caption, head, rows, labels=3 if groups else 2, file="tables/estimands.csv")
 
@@ -237,7 +239,7 @@ def units(material) -> Table:
     above = _above(table, "unit", material.draws)
     rows = [[short(u, LONGEST), str(size[u]), *cells[u], above[u]] for u in material.unit_names]
     return Table(
-        f"Units: median and {level(material.prob)} interval",
+        f"Units: median, {level(material.prob)} interval and, in square brackets, Monte Carlo error",
         ["unit", "clinicians", *columns, "P(C* above population's)"],
         rows[:MOST_ROWS],
         file="tables/units.csv",
@@ -258,63 +260,12 @@ def clinicians(material) -> Table:
     ][:MOST_ROWS]
     more = "" if len(material.clinician_names) <= MOST_ROWS else f" (the first {MOST_ROWS}; all are in the CSV file)"
     return Table(
-        f"Clinicians: median and {level(material.prob)} interval{more}",
+        f"Clinicians: median, {level(material.prob)} interval and, in square brackets, Monte Carlo error{more}",
         ["clinician", "unit", "answers", *columns, "P(C* above population's)"],
         rows,
         labels=2,
         file="tables/clinicians.csv",
     )
-
-
-def worst(material) -> Table:
-    """The quantities that were computed least well."""
-    table = material.diagnostics
-    table = table.assign(least=table[["ess_bulk", "ess_tail"]].min(axis=1))
-    chosen = pd.concat([table.nlargest(WORST // 2, "rhat"), table.nsmallest(WORST // 2, "least")])
-    chosen = chosen.drop_duplicates("quantity")
-    rows = [
-        [short(r.quantity, LONGEST), f"{r.rhat:.3f}", f"{r.ess_bulk:.0f}", f"{r.ess_tail:.0f}", number(r.mcse_mean)]
-        for r in chosen.itertuples()
-    ]
-    return Table(
-        "The quantities computed least well",
-        ["quantity", "R-hat", "ESS, bulk", "ESS, tail", "Monte Carlo error of the mean"],
-        rows, file="tables/diagnostics.csv",
-    )  # fmt: skip
-
-
-def predictive(material) -> Table:
-    table, _ = predictive_checks(material)
-    several = len(material.scores) > 1
-    rows = []
-    for row in table[np.isfinite(table["observed"])].itertuples():
-        share = row.statistic.startswith("share")
-        label = f"{short(row.score, LONGEST)}: {row.statistic}" if several else row.statistic
-        shown = percent if share else number
-        p = probability(row.p_above, len(material.replicated)) if np.isfinite(row.p_above) else ""
-        rows.append([label, shown(row.observed), shown(row.median), f"{shown(row.low)} to {shown(row.high)}", p])
-    return Table(
-        "Observed scores against replicates, on the scale of capacity",
-        ["statistic", "observed", "replicates, median", f"{level(material.prob)} interval", "P(replicate above)"],
-        rows, file="tables/predictive_check.csv",
-    )  # fmt: skip
-
-
-def prior_posterior(material) -> Table:
-    rows = [
-        [
-            short(r.quantity, LONGEST),
-            r.meaning,
-            between(r.prior_median, r.prior_low, r.prior_high),
-            between(r.median, r.low, r.high),
-            percent(max(0.0, r.learnt)) if material.draws >= 10 else "",
-        ]
-        for r in learnt(material).itertuples()
-    ]
-    return Table(
-        f"Priors and posteriors: median and {level(material.prob)} interval",
-        ["parameter", "meaning", "prior", "posterior", "variance taken off"], rows, labels=2, file="tables/learnt.csv",
-    )  # fmt: skip
 
 
 def files(material) -> dict[str, pd.DataFrame]:
@@ -335,8 +286,7 @@ def files(material) -> dict[str, pd.DataFrame]:
         ],
         "scores": scores.rename(columns={"score": "score_0_100"}),
         "diagnostics": material.diagnostics,
-        "predictive_check": predictive_checks(material)[0],
-        "learnt": learnt(material),
+        **checking.files(material),
     }
     if material.interventions:
         frames["interventions"] = material.intervention_table

@@ -18,9 +18,6 @@ FIGURES = {
     "levers": "levers",
     "worth": "worth",
     "paths": "paths",
-    "predictive": "predictive",
-    "learnt": "learnt",
-    "ranks": "ranks",
 }
 
 

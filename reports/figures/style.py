@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.figure import Figure
 
 WIDTH = 7.2  # inches: the width of a printed page's text
@@ -52,6 +53,7 @@ _SETTINGS = {
     "axes.linewidth": 0.8,
     "axes.unicode_minus": True,
     "axes.xmargin": 0.02,
+    "axes.prop_cycle": cycler(color=[BLUE, *SERIES[:-1]]),  # what the checks' figures call C0, C1, ...
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
     "savefig.edgecolor": "none",

@@ -106,7 +106,7 @@ class Laboratory:
 def laboratory(monkeypatch) -> Laboratory:
     """Replaces the sampler and the report by fakes."""
     fake = Laboratory()
-    monkeypatch.setattr(running, "_sample", fake.sample)
-    monkeypatch.setattr(running, "_restore", fake.restore)
+    monkeypatch.setattr(running, "sample", fake.sample)
+    monkeypatch.setattr(running, "restore", fake.restore)
     monkeypatch.setattr(running, "_render", fake.render)
     return fake

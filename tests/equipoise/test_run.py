@@ -23,7 +23,7 @@ def test_a_first_run_does_everything(analysis, laboratory):
     assert (outcome.done, outcome.folder, laboratory.sampled) == ("everything", results(analysis), 1)
     assert outcome.page.read_text() == "Ward programme: draws 1"
     provenance = json.loads((outcome.folder / "provenance.json").read_text())
-    assert set(provenance["files"]) == {"posterior.nc", "report.html", "tables/units.csv"}
+    assert set(provenance["files"]) == {"analysis.toml", "posterior.nc", "report.html", "tables/units.csv"}
     assert provenance["seed"] == 3 and provenance["complete"] is True
     assert {"pymc", "pytensor", "nutpie", "numba", "python"} <= set(provenance["versions"])
     assert len(provenance["study"]["fingerprint"]) == 64
@@ -32,7 +32,7 @@ def test_a_first_run_does_everything(analysis, laboratory):
 
 def test_the_sampler_gets_what_the_file_says(analysis, laboratory, monkeypatch):
     seen = {}
-    monkeypatch.setattr(run, "_sample", lambda model, study, **options: seen.update(options) or laboratory.sample(0, 0))
+    monkeypatch.setattr(run, "sample", lambda model, study, **options: seen.update(options) or laboratory.sample(0, 0))
     run.run(analysis, progress=False)
     assert seen == {"draws": 100, "tune": 100, "chains": 2, "seed": 3, "target_accept": 0.85, "compare_spreads": True, "progress": False}
     assert laboratory.options == {"title": "Ward programme", "prob": 0.89, "truth": None}

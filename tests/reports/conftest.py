@@ -16,6 +16,7 @@ from equipoise.inference.sampling import Sampling
 from equipoise.models.design import build_design
 from equipoise.models.levers import LN2, levers
 from equipoise.models.parameters import coordinates, draw_parameters, parameter_table
+from equipoise.models.priors import priors_in_force
 
 
 def prior_fit(model, study, draws: int = 60, chains: int = 2, complete: bool = True, known=None) -> Fit:
@@ -71,6 +72,7 @@ def prior_fit(model, study, draws: int = 60, chains: int = 2, complete: bool = T
             "schema": SCHEMA,
             "model": model.to_dict(),
             "equations": model.equations(study),
+            "priors": {name: prior.to_dict() for name, prior in priors_in_force(model, study).items()},
             "study_fingerprint": study.fingerprint,
             "study": _study_facts(study, model),
             "sampling": vars(settings) | {"tries": 1, "seconds": 1.5},

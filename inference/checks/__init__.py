@@ -1,0 +1,65 @@
+"""Checks of a fit: one file each, with one line here.
+
+A check's module has ``check(fit, prob) -> Check``. Checks that need refits have ``check(fit, prob, evidence)``: the plain
+values that a command has stored with the results, or None where it has not been run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+
+from ...datasets.errors import UserError, nearest
+from .check import Check, not_done
+
+# name -> whether it takes what a command has stored; in the order of the report
+CHECKS: dict[str, bool] = {
+    "sampling": False,
+    "predictive": False,
+    "loo": False,
+    "loo_pit": False,
+    "cross_validation": True,
+    "learnt": False,
+    "power_scaling": False,
+    "sensitivity": True,
+    "doubling": True,
+    "calibration": True,
+}
+__all__ = ["CHECKS", "Check", "assess"]
+
+
+def assess(fit, prob: float = 0.89, evidence: Mapping[str, dict] | None = None, only=None) -> dict[str, Check]:
+    """Make the checks of a fit.
+
+    Parameters
+    ----------
+    fit : Fit
+        Checks that need the study, and do not have it, say so.
+    prob : float
+        Probability of the intervals.
+    evidence : mapping of str to dict, optional
+        By the name of the check, what `calibrate`, `sensitivity`, `cross_validate` and `doubling` came to, as plain values.
+    only : list of str, optional
+        Names of checks; default: all.
+
+    Returns
+    -------
+    dict of str to Check
+        Those that apply to this fit, in the order of the report.
+    """
+    for name in only or ():
+        if name not in CHECKS:
+            raise UserError(f"there is no check {name!r}.{nearest(str(name), CHECKS)} Known: {', '.join(CHECKS)}.")
+    found = {}
+    for name, stored in CHECKS.items():
+        if only is not None and name not in only:
+            continue
+        module = import_module(f".{name}", __name__)
+        given = ((evidence or {}).get(name),) if stored else ()
+        try:
+            made = module.check(fit, prob, *given)
+        except UserError as error:  # such as results that were loaded without their study
+            made = not_done(name, module.TITLE, f"Not done: {error}")
+        if made is not None:
+            found[name] = made
+    return found

@@ -1,0 +1,55 @@
+"""What the checks' figures share; colours are those of the style in force."""
+
+from __future__ import annotations
+
+import numpy as np
+
+FIRST, SECOND = "C0", "C1"
+
+
+def ink() -> str:
+    return _setting("text.color")
+
+
+def muted() -> str:
+    return _setting("axes.edgecolor")
+
+
+def grid_colour() -> str:
+    return _setting("grid.color")
+
+
+def _setting(name: str):
+    import matplotlib as mpl
+
+    return mpl.rcParams[name]
+
+
+def panels(figure, count: int, columns: int = 3) -> list:
+    """Axes for so many small panels; those too many are hidden."""
+    rows = -(-count // columns)
+    axes = np.atleast_1d(figure.subplots(rows, min(columns, count), squeeze=False)).ravel()
+    for extra in axes[count:]:
+        extra.set_visible(False)
+    return list(axes[:count])
+
+
+def rows(axes, names, size: float = 8.0) -> None:
+    """Names down the y axis, the first on top."""
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(True, axis="x", zorder=0)
+    axes.set_axisbelow(True)
+
+
+def few_ticks(axis, count: int = 5) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
+
+
+def shortened(text, longest: int = 34) -> str:
+    text = " ".join(str(text).split())
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"

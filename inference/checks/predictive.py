@@ -1,0 +1,94 @@
+"""Posterior predictive checks: would the fitted model have produced answers like these?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .answers import Answers, answers, first_starts
+from .check import Check, not_done
+from .drawing import FIRST, few_ticks, ink, panels, shortened
+from .statistics import statistics_of
+
+TITLE = "Does the model reproduce the answers?"
+ERROR = 0.05  # chance of a statistic said to be off where the model is right, over all statistics (Bonferroni)
+LEAST = 100  # replicates that such small tails need
+
+
+def check(fit, prob: float) -> Check:
+    """Level, spread, autocorrelation, ends of the scale, changes after starts and drift: observed against replicated.
+
+    Replicates are new paths and new errors of the same clinicians at the same times, rounded and cut as the
+    questionnaire does (Gelman, Meng & Stern 1996). Their tail probabilities err on the side of passing.
+    """
+    table, replicates, found = statistics(fit, prob)
+    known = table[table["tail"].notna()]
+    drawn = len(found[0].replicated) if found else 0
+    if known.empty or drawn < LEAST:
+        return not_done("predictive", TITLE, "There are too few draws or answers to compare replicated answers with the observed ones.")
+    several = len(found) > 1
+    edge = max(ERROR / len(known), 1.5 / drawn)
+    odd = known[known["tail"] < edge]
+    inside = int(((known["low"] <= known["observed"]) & (known["observed"] <= known["high"])).sum())
+    said = f"{inside} of {len(known)} statistics of the answers lie within the {100 * prob:.4g} % interval of their replicates"
+    if odd.empty:
+        said += "; none is further out than chance would put one of so many."
+    else:
+        told = "; ".join(
+            f"{r.statistic}{f' of {r.score}' if several else ''} {r.observed:.3g}, replicated {r.low:.3g} to {r.high:.3g}"
+            for r in odd.itertuples()
+        )
+        said += f". Not reproduced: {told}."
+
+    def draw(figure):
+        for axes, (n, row) in zip(panels(figure, len(known)), known.iterrows(), strict=True):
+            values = replicates[n][np.isfinite(replicates[n])]
+            axes.hist(values, bins=24, color=FIRST, alpha=0.45, linewidth=0)
+            axes.axvline(row["observed"], color=ink(), linewidth=1.6)
+            label = f"{row['score']}: {row['statistic']}" if several else row["statistic"]
+            axes.set_title(shortened(label, 40), fontsize=7.5, fontweight="normal")
+            axes.set_yticks([])
+            axes.spines["left"].set_visible(False)
+            axes.margins(x=0.08)
+            few_ticks(axes.xaxis, 4)
+
+    caption = (
+        "Line: observed; bars: the same statistic of answers replicated from the fitted model, with new paths and new errors of "
+        "the same clinicians at the same times. A line far out in the tail is something that the model does not reproduce."
+    )
+    height = 0.4 + 1.15 * -(-len(known) // 3)
+    return Check("predictive", TITLE, odd.empty, said, table, draw, caption=caption, height=height)
+
+
+def statistics(fit, prob: float) -> tuple[pd.DataFrame, dict[int, np.ndarray], list[Answers]]:
+    """Statistics of the observed and of the replicated answers.
+
+    Returns
+    -------
+    table : DataFrame
+        One row for each score and statistic: score, statistic, observed, median, low, high (replicates), p_above (share of
+        replicates above the observed value, equal ones counted half), tail (twice the smaller tail).
+    replicates : dict of int to array
+        Row of the table -> the statistic in each replicate.
+    answers : list of Answers
+    """
+    found = answers(fit)
+    facts = fit.facts["study"]
+    starts, rows, replicates = first_starts(fit), [], {}
+    edge = (1 - prob) / 2
+    for mine in found:
+        gap, n_units = facts["description"]["gap"]["median"], fit.tree["constant_data"].sizes["unit"]
+        for name, statistic in statistics_of(mine, gap, starts, facts["interventions"], n_units).items():
+            value, repeated = float(statistic(mine.observed[None])[0]), statistic(mine.replicated)
+            usable = repeated[np.isfinite(repeated)]
+            known = usable.size > 0 and np.isfinite(value)
+            low, middle, high = np.quantile(usable, [edge, 0.5, 1 - edge]) if usable.size else [np.nan] * 3
+            equal = np.isclose(usable, value, rtol=0, atol=1e-9)
+            above = float(((usable > value) & ~equal).mean() + 0.5 * equal.mean()) if known else np.nan
+            replicates[len(rows)] = repeated
+            rows.append(
+                {"score": mine.score, "statistic": name, "observed": value, "median": middle, "low": low, "high": high,
+                 "p_above": above, "tail": 2 * min(above, 1 - above) if known else np.nan}
+            )  # fmt: skip
+    columns = ["score", "statistic", "observed", "median", "low", "high", "p_above", "tail"]
+    return pd.DataFrame(rows, columns=columns), replicates, found

@@ -1,0 +1,160 @@
+"""Simulation-based calibration of a model on a study's own design (Talts et al. 2018, arXiv:1804.06788).
+
+Parameters are drawn from the priors, answers from the model, and the model is fitted to them: if the computation is right,
+the true value of every quantity is any of the posterior draws' equals in rank. The joint log-likelihood is among the
+quantities, since it sees errors that no single parameter shows (Modrak et al. 2023, Bayesian Analysis 20).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ...models.levers import LN2, levers
+from ...models.likelihood import filter as kalman
+from ...models.simulation import simulate
+from ..convergence import SAMPLE
+from ..derive import derive
+from ..sampling import Sampling
+from .jobs import run_jobs
+from .refit import Refit
+
+RANKS = 99  # draws that the truth is ranked among
+RHAT_RETRY = 1.05  # R-hat from which a refit is tried once more
+MEMBERS = 3  # clinicians, and units, whose own quantities are ranked: first, middle, last
+
+
+def calibrate(
+    model, study, *, replicates: int = 100, seed: int = 1, draws: int = 500, tune: int = 400, chains: int = 2,
+    target_accept: float = 0.9, **how,
+) -> dict:  # fmt: skip
+    """Ranks of true parameters among posterior draws, over studies drawn from the priors.
+
+    Scores follow the model exactly (not rounded, not cut to the range): it is the computation that is tested.
+
+    Parameters
+    ----------
+    model : CapacityModel
+    study : Study
+        Gives the design: who is surveyed when, exposure, covariates, missing answers.
+    replicates : int
+    seed : int
+        Replicate n has the same parameters and answers however many there are.
+    draws, tune, chains, target_accept
+        Of each refit; 99 of the draws, evenly spaced, are what the truth is ranked among.
+    **how
+        As for `jobs.run_jobs`: ledger, workers, scheduler, progress.
+
+    Returns
+    -------
+    dict
+        Plain values: ``ranks`` (by quantity, one rank from 0 to 99 a replicate), ``among`` (99), ``rhat``, ``divergences``,
+        ``tries``, ``seconds`` (by replicate), ``sampling``.
+    """
+    settings = Sampling(draws, tune, chains, seed, target_accept)
+    given = {"model": model, "study": study, "settings": settings}
+    done = list(run_jobs(prepare, given, work, {f"replicate {n}": n for n in range(replicates)}, **how).values())
+    names = list(done[0]["ranks"])
+    out = {"ranks": {name: [r["ranks"][name] for r in done] for name in names}, "among": RANKS, "sampling": vars(settings)}
+    return out | {key: [r[key] for r in done] for key in ("rhat", "divergences", "tries", "seconds")}
+
+
+def prepare(given: Mapping) -> tuple[Refit, Sampling]:
+    return Refit(given["model"], given["study"]), given["settings"]
+
+
+def work(context, number: int) -> dict:
+    """One replicate."""
+    refit, settings = context
+    started = time.perf_counter()
+    new = simulate(refit.model, refit.study, seed=np.random.default_rng([settings.seed, number]), rounded=False)
+    capacity = new.study.surveys["capacity"].to_numpy(float)
+    fitted = refit.sample(capacity, replace(settings, seed=settings.seed + number), limit=RHAT_RETRY)
+    truth, values = _truth(refit, new, capacity), _values(refit, fitted)
+    chosen = np.linspace(0, fitted.draws.chains * fitted.draws.draws - 1, RANKS).astype(int)
+    return {
+        "ranks": {name: int((values[name][chosen] < true).sum()) for name, true in truth.items()},
+        "rhat": fitted.rhat, "divergences": fitted.divergences, "tries": fitted.tries,
+        "seconds": round(time.perf_counter() - started, 2),
+    }  # fmt: skip
+
+
+def _members(count: int) -> list[int]:
+    return sorted({0, count // 2, count - 1})[:MEMBERS]
+
+
+def _truth(refit: Refit, new, capacity) -> dict[str, float]:
+    """Every quantity that is ranked, at the parameters that the answers were drawn with."""
+    p, design = new.parameters, refit.design
+    lever = levers(p, design, refit.model, np)
+    out = {}
+    for parameter in refit.table:
+        if not parameter.latent:
+            out |= _named(parameter.name, np.asarray(p[parameter.name]))
+    out |= {
+        "alpha_population": p["level"] * LN2 / p["half_life"], "trait_sd": lever.trait_sd, "process_sd": lever.omega,
+        "error_sd": lever.error_sd,
+    }  # fmt: skip
+    for i in _members(design.n_clinicians):
+        for name in ("alpha", "beta", "capacity"):
+            out[f"{name}[clinician {i + 1}]"] = new.clinicians[name].iloc[i]
+    if design.n_units > 1:
+        for u in _members(design.n_units):
+            for name in ("alpha", "beta", "capacity"):
+                out[f"{name}[unit {u + 1}]"] = new.units[name].iloc[u]
+    for k in range(len(design.interventions)):
+        effect = new.effects.iloc[k]
+        out |= {f"theta_alpha[{k + 1}]": effect["theta_alpha"], f"theta_beta[{k + 1}]": effect["theta_beta"],
+                f"capacity_change[{k + 1}]": effect["capacity_change"]}  # fmt: skip
+    data = replace(design, survey_score=capacity).data(start_anchor=0.0 if refit.model.start == "free" else 1.0)
+    out["log_likelihood"] = kalman.log_likelihood(*data, *lever.arguments)[0].sum()
+    return {name: float(value) for name, value in out.items() if name not in _fixed(refit)}
+
+
+def _values(refit: Refit, fitted) -> dict[str, np.ndarray]:
+    """The same quantities in every draw, chains joined."""
+    draws, posterior, design = fitted.draws, fitted.posterior, refit.design
+    derived, contrasts, _, log_likelihood = derive(draws, np.random.default_rng([design.n_clinicians, draws.draws]))
+    out = {}
+    for parameter in refit.table:
+        if not parameter.latent:
+            out |= _named(parameter.name, _joined(draws.values[parameter.name]), leading=1)
+
+    def of(name):
+        return _joined(posterior[name].transpose(*SAMPLE, ...).to_numpy())
+
+    out |= {name: of(name) for name in ("alpha_population", "trait_sd", "process_sd")}
+    out["error_sd"] = np.sqrt(np.maximum(of("error_sd_total") ** 2 - design.error_floor[0], 0.0))
+    clinician = {"alpha": _joined(derived["alpha"][1]), "beta": of("beta"), "capacity": _joined(derived["capacity"][1])}
+    for i in _members(design.n_clinicians):
+        out |= {f"{name}[clinician {i + 1}]": value[:, i] for name, value in clinician.items()}
+    if design.n_units > 1:
+        for u in _members(design.n_units):
+            out |= {f"{name}[unit {u + 1}]": of(f"{name}_unit")[:, u] for name in ("alpha", "beta", "capacity")}
+    for k in range(len(design.interventions)):
+        out |= {f"theta_{lever}[{k + 1}]": of(f"theta_{lever}")[:, k] for lever in ("alpha", "beta")}
+        out[f"capacity_change[{k + 1}]"] = _joined(contrasts["capacity_change"][1])[:, k]
+    out["log_likelihood"] = _joined(log_likelihood).sum(axis=1)
+    return out
+
+
+def _fixed(refit: Refit) -> set[str]:
+    """Effects that a programme was not let have: the same in every draw, so there is nothing to rank."""
+    design = refit.design
+    acts = {"alpha": design.on_alpha, "beta": design.on_beta}
+    return {f"theta_{lever}[{k + 1}]" for lever, on in acts.items() for k in range(on.size) if not on[k]}
+
+
+def _named(name: str, value: np.ndarray, leading: int = 0) -> dict[str, np.ndarray]:
+    """A parameter's elements by name; ``leading`` axes are those of draws."""
+    if value.ndim == leading:
+        return {name: value}
+    flat = value.reshape(*value.shape[:leading], -1)
+    return {f"{name}[{j + 1}]": flat[..., j] for j in range(flat.shape[-1])}
+
+
+def _joined(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1, *values.shape[2:])

@@ -1,0 +1,173 @@
+"""Many independent refits, side by side: over the cores of this machine, or over a Dask cluster with one argument.
+
+A worker prepares once (compiles a model) and then works job by job. Arguments travel to our own processes; no file is
+unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+from ...datasets.errors import UserError
+from .ledger import Ledger
+
+LOCAL = "local"
+_PREPARED: dict[str, Any] = {}  # of this process
+_LOCK = threading.Lock()
+
+
+def run_jobs(
+    prepare: Callable, given: Any, work: Callable, jobs: Mapping[str, Any], *, ledger: Ledger | None = None,
+    workers: int | None = None, scheduler=None, progress: str = "",
+) -> dict[str, dict]:  # fmt: skip
+    """Do every job that the ledger does not hold.
+
+    Parameters
+    ----------
+    prepare : function (given) -> context
+        Called once in each worker. It and ``work`` are functions of a module, so that they can be found there.
+    given : object
+        What is prepared from, such as a model and a study.
+    work : function (context, job) -> dict
+        Gives plain values that JSON can hold.
+    jobs : mapping of str to object
+        By names that are the same in every run.
+    ledger : Ledger, optional
+        Takes results as they come.
+    workers : int, optional
+        Processes; default: one for each core. 1: here, without another process. In a script of yours, more than one
+        needs the usual ``if __name__ == "__main__":`` around what the script does.
+    scheduler : str or dask.distributed.Client, optional
+        A Dask scheduler's address (``tcp://host:8786``), or "local" for a cluster on this machine.
+    progress : str
+        What is being done; shows a progress bar (on standard error). Empty: none.
+
+    Returns
+    -------
+    dict of str to dict
+        In the order of ``jobs``.
+
+    Raises
+    ------
+    UserError
+        For a scheduler that cannot be reached, or without ``dask.distributed``.
+    KeyboardInterrupt
+        On Ctrl-C; what is done is in the ledger.
+    """
+    ledger = ledger or Ledger()
+    missing = {name: job for name, job in jobs.items() if name not in ledger.results}
+    if missing:
+        key = hashlib.sha256(os.urandom(16)).hexdigest()  # of this call
+        several = min(workers or cores(), len(missing))
+        if scheduler is not None:
+            done = _over_dask(scheduler, workers, key, prepare, given, work, missing)
+        elif several == 1:
+            done = ((name, _one(key, prepare, given, work, job)) for name, job in missing.items())
+        else:
+            done = _over_processes(several, key, prepare, given, work, missing)
+        with _bar(progress, len(jobs), len(jobs) - len(missing)) as advance:
+            for name, result in done:
+                ledger.add(name, result)
+                advance()
+    return {name: ledger.results[name] for name in jobs}
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _one(key: str, prepare, given, work, job) -> dict:
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore", UserWarning)  # what a refit has to say is in its result
+        with _LOCK:
+            if key not in _PREPARED:
+                _PREPARED.clear()
+                _PREPARED[key] = prepare(given)
+            context = _PREPARED[key]
+        return work(context, job)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C is for the process that asked; it ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _over_processes(workers, key, prepare, given, work, jobs) -> Iterator[tuple[str, dict]]:
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import active_children, get_context
+
+    before = set(active_children())
+    # spawned, not forked: numba's and the sampler's threads do not survive a fork
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupts)
+    try:
+        futures = {pool.submit(_one, key, prepare, given, work, job): name for name, job in jobs.items()}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BaseException:
+        for child in set(active_children()) - before:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _over_dask(scheduler, workers, key, prepare, given, work, jobs) -> Iterator[tuple[str, dict]]:
+    try:
+        from distributed import Client, LocalCluster, as_completed
+    except ImportError:
+        raise UserError('a Dask scheduler needs dask.distributed; install "equipoise[cluster]".') from None
+    cluster = None
+    if isinstance(scheduler, Client):
+        client = scheduler
+    elif scheduler == LOCAL:
+        cluster = LocalCluster(n_workers=workers or cores(), threads_per_worker=1, dashboard_address=None)
+        client = Client(cluster)
+    else:
+        try:
+            client = Client(scheduler, timeout="10s")
+        except (OSError, ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(
+                f"the Dask scheduler {scheduler!r} cannot be reached ({reason}); give an address such as "
+                f'"tcp://host:8786", or "{LOCAL}" for this machine.'
+            ) from None
+    try:
+        shared = client.scatter(given, broadcast=True)
+        futures = {client.submit(_one, key, prepare, shared, work, job, pure=False): name for name, job in jobs.items()}
+        for future in as_completed(list(futures)):
+            yield futures[future], future.result()
+    finally:
+        if client is not scheduler:
+            client.close()
+        if cluster is not None:
+            cluster.close()
+
+
+@contextmanager
+def _bar(title: str, total: int, done: int):
+    if not title:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total, completed=done)
+        yield lambda: bar.advance(task)
