@@ -10,7 +10,7 @@ from .missing import RULES, check_limit, fill_missing
 from .occasions import Occasions, read_occasions
 from .score import Score
 from .spells import canonical_spells, intervention_names, read_spells, spells_from_column
-from .table import Table
+from .table import Table, is_writable
 from .times import DAYS
 
 
@@ -41,6 +41,9 @@ def assemble(
     sources = _check_interventions(interventions, spells)
     columns = {name: source for name, source in sources.items() if isinstance(source, str)}
     _check_roles(clinician, unit, time, scores, covariates, columns)
+    for name in (*scores, *covariates, *sources):
+        if isinstance(name, str) and not is_writable(name):
+            raise UserError(f"The name {name!r} holds characters that are no text (NUL, or half of a surrogate pair); give another.")
 
     read = read_occasions(
         table,

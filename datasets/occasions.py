@@ -218,7 +218,9 @@ def _read_covariate(table: Table, column: str) -> np.ndarray:
     # A stray word among numbers is a slip of the pen and not a category.
     if text[~np.isnan(parsed)].nunique() > text[bad].nunique():
         return table.numbers(column, "a covariate")
-    return text.where(~missing, None).to_numpy(dtype=object)
+    text = text.where(~missing, None).to_numpy(dtype=object)
+    table.refuse_unwritable(column, "a covariate", text)
+    return text
 
 
 def _need_two_times(times: np.ndarray, points: np.ndarray, table: Table, column: str) -> None:

@@ -77,6 +77,8 @@ def _read_text(path: Path) -> Table:
         text = raw.decode("utf-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
     except UnicodeDecodeError:
         text = raw.decode("cp1252", errors="replace")
+    if "\0" in text:
+        raise UserError(f"{path.name} is not a text file in UTF-8, UTF-16 or Windows-1252 (it holds NUL characters); save it as UTF-8.")
     head = text.lstrip("\r\n").split("\n", 1)[0]
     separator = max(",;\t", key=head.count)
     try:

@@ -10,6 +10,8 @@ from .errors import UserError, is_number, one_of
 # smaller than the second share are as good as continuous.
 _ROUNDING = 1e-6
 _FINEST = 1e-4
+# Beyond these, arithmetic with the range or its steps overflows.
+_NARROWEST, _WIDEST = 1e-100, 1e100
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Score:
             raise UserError(
                 f"A score's range must be its lowest and highest possible value, not {self.range!r}."
             ) from None
-        if not (is_number(low) and is_number(high) and low < high):
+        if not (is_number(low) and is_number(high) and low < high and _NARROWEST <= float(high) - float(low) <= _WIDEST):
             raise UserError(
                 f"A score's range must be two finite numbers, the lower one first, not {low!r} and {high!r}. "
                 "Which end is the good one is said by `better`."
@@ -72,7 +74,7 @@ class Score:
             if not (is_number(self.step) and 0 < self.step <= high - low):
                 raise UserError(f"A score's step must be above 0 and at most {high - low:g}, not {self.step!r}.")
             steps = (high - low) / self.step
-            if abs(steps - round(steps)) > _ROUNDING * steps:
+            if not is_number(steps) or abs(steps - round(steps)) > _ROUNDING * steps:
                 raise UserError(
                     f"A score's range must be a whole number of its steps, but {low:g} to {high:g} is {steps:.4g} steps of "
                     f"{self.step:g}. For a mean of k items answered in whole points the step is 1/k; for their sum, 1."

@@ -12,6 +12,7 @@ from .errors import UserError, list_some, nearest
 
 # "None" is not among them: it is a common answer ("supervision: None").
 MISSING_WORDS = frozenset({"", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", ".", "<NA>", "NaT"})
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _LOGICAL = {"true": 1.0, "false": 0.0}
 
 
@@ -87,6 +88,12 @@ class Table:
             where = list_some(f"{_show(v)} (row {r})" for v, r in zip(bad_values, rows, strict=True))
         raise UserError(f"{self.title}, column {column!r}: {problem}: {where}. {advice}")
 
+    def refuse_unwritable(self, column: str, role: str, text: Iterable) -> None:
+        """Raise a `UserError` at cells that no file can hold as text."""
+        bad = np.array([isinstance(t, str) and not is_writable(t) for t in text], dtype=bool)
+        if bad.any():
+            self.fail(f"{role} holds characters that are no text", column, bad, "Correct the cells.", list(text))
+
     def ids(self, column: str, role: str) -> tuple[np.ndarray, np.ndarray]:
         """A column of names, as text.
 
@@ -103,6 +110,7 @@ class Table:
             text = values.astype(str).str.strip().to_numpy(dtype=object)
         missing = np.array([t in MISSING_WORDS for t in text], dtype=bool) | values.isna().to_numpy(dtype=bool)
         text[missing] = ""
+        self.refuse_unwritable(column, role, text)
         return text, missing
 
     def numbers(self, column: str, role: str, *, logical: bool = False, advice: str | None = None) -> np.ndarray:
@@ -156,6 +164,11 @@ def missing_text(values: pd.Series) -> tuple[np.ndarray, pd.Series]:
     text = pd.Series([str(v).strip() for v in values], dtype=object)
     missing = values.isna().to_numpy(dtype=bool) | text.isin(MISSING_WORDS).to_numpy(dtype=bool)
     return missing, text
+
+
+def is_writable(text: str) -> bool:
+    """Whether files can hold a text: no NUL, no half of a surrogate pair."""
+    return not _NO_TEXT.search(text)
 
 
 def natural(text: str) -> tuple:

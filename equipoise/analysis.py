@@ -64,6 +64,8 @@ class Analysis:
         except tomllib.TOMLDecodeError as error:
             hint = " In paths write / in place of \\." if "escape" in str(error).lower() else ""
             raise UserError(f"{path} is not valid TOML: {error}.{hint}") from None
+        except RecursionError:
+            raise UserError(f"{path} is not valid TOML: brackets are nested too deeply.") from None
         return cls(path, validate(raw, str(path)))
 
     @property

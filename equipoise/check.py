@@ -61,6 +61,8 @@ def check(path: str | Path) -> Check:
     _scores(study, facts, found)
     intervention_findings(study, model, found)
     found.cautions.extend(model.cautions(study))
+    if analysis.spec.share is not None:
+        _sharing(study, analysis.spec.share.smallest_cell, found)
     return found
 
 
@@ -203,6 +205,17 @@ def _scores(study, facts: dict, found: Check) -> None:
                     f"{name}: {seen[end]:.0%} of the answers are the {word} possible score; changes beyond it cannot be"
                     " seen, and effects will look smaller than they are."
                 )
+
+
+def _sharing(study, smallest: int, found: Check) -> None:
+    small = int((np.bincount(study.unit_code) < smallest).sum())
+    if study.n_clinicians < smallest:
+        found.cautions.append(f"[share]: with fewer clinicians than the smallest cell ({smallest}) nothing can be shared.")
+    elif small and study.n_units > 1:
+        found.cautions.append(
+            f"[share]: {small} of {counted(study.n_units, 'unit')} {'has' if small == 1 else 'have'} fewer than {smallest} clinicians;"
+            " they are left out of the shared version, and others where these could be worked out from them."
+        )
 
 
 def number(value: float) -> str:

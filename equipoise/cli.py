@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -40,6 +41,10 @@ Output = Annotated[
     ),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Do everything again, even what is already done.")]
+Share = Annotated[
+    bool,
+    typer.Option("--share", help="Write a version fit to leave the house too, to NAME.share/: no clinicians, no small groups ([share])."),
+]
 
 
 def _command(example: str) -> Callable:
@@ -57,7 +62,7 @@ def _command(example: str) -> Callable:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(1) from None
             except OSError as error:
-                _fail(f"{error.filename}: {error.strerror}." if error.filename else str(error))
+                _fail(f"{error.filename}: {error.strerror}." if error.filename else error.strerror or str(error))
             except KeyboardInterrupt:
                 _fail("Interrupted; complete results that were there are unchanged.", INTERRUPTED)
 
@@ -112,7 +117,7 @@ def init(
     file, open_questions = write_analysis(data, output)
     typer.echo(f"Wrote {file}.")
     for question in open_questions:
-        typer.echo(f"  TODO: {question}")
+        typer.echo(f"  TODO: {_printable(question)}")
     typer.echo(f"Look it over{' and fill in each TODO' if open_questions else ''}, then: equipoise check {file}")
 
 
@@ -137,10 +142,17 @@ def run(
     doubling: Annotated[
         bool, typer.Option("--doubling", help="Sample twice the draws from another seed too, and see that they say the same.")
     ] = False,
+    share: Share = False,
 ) -> None:
     """Do all that an analysis file asks for: sampling, tables, figures and the report. What is done is kept."""
+    if share:
+        from .share import ready
+
+        ready(file, output)  # before any sampling
     if not doubling:
         _run(file, output, fresh)
+        if share:
+            _share(file, output)
         return
 
     def find(analysis, fit, ledger):
@@ -148,15 +160,23 @@ def run(
 
         return twice(fit, prob=analysis.spec.report.interval, ledger=ledger)
 
-    _refit(file, "doubling", find, {}, output, fresh=fresh)
+    _refit(file, "doubling", find, {}, output, once=True, fresh=fresh)
+    if share:
+        _share(file, output)
 
 
 @_command("equipoise report analysis.toml")
-def report(file: File, output: Output = None) -> None:
+def report(file: File, output: Output = None, share: Share = False) -> None:
     """Write tables, figures and the report again from saved draws, without sampling."""
     from .run import report as write_again
 
+    if share:
+        from .share import ready
+
+        ready(file, output)
     _tell(write_again(file, output=output, note=_say))
+    if share:
+        _share(file, output)
 
 
 Workers = Annotated[
@@ -197,7 +217,8 @@ def crossvalidate(
 def sensitivity(
     file: File,
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="NAME", help="One assumption, such as start_free; can be repeated.")
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="One assumption, such as start_free; can be repeated. Earlier ones stay."),
     ] = None,
     draws: Annotated[
         int | None, typer.Option("--draws", min=100, help="Draws, and draws of warm-up, of each chain. Default: half of those of the fit.")
@@ -212,7 +233,7 @@ def sensitivity(
         from .inference.refits.sensitivity import sensitivity as panel
 
         return panel(
-            fit, other=analysis.other_reading(), only=only, draws=draws, tune=draws, prob=analysis.spec.report.interval,
+            fit, other=analysis.other_reading, only=only, draws=draws, tune=draws, prob=analysis.spec.report.interval,
             estimands=analysis.estimands, delta=analysis.spec.sensitivity.delta, ledger=ledger, workers=workers,
             scheduler=scheduler, progress="Sensitivity",
         )  # fmt: skip
@@ -221,7 +242,11 @@ def sensitivity(
         from .inference.refits.variants import check_names
 
         check_names(only)
-    _refit(file, "sensitivity", find, {"draws": draws}, output)
+
+    def settings(analysis):
+        return {"draws": draws, "interval": analysis.spec.report.interval, "estimands": analysis.estimands}
+
+    _refit(file, "sensitivity", find, settings, output, keep=True)
 
 
 @_command("equipoise calibrate analysis.toml")
@@ -256,6 +281,8 @@ def reproduce(
     """Make results again from what they carry, and say which numbers differ beyond Monte Carlo error."""
     from .reproduce import reproduce as again
 
+    if table is not None and not table.resolve().parent.is_dir():
+        raise UserError(f"there is no folder {table.parent} to write {table.name} into.")
     found = again(results, analysis=analysis, note=_say)
     if table is not None:
         found.table.to_csv(table, index=False)
@@ -264,7 +291,8 @@ def reproduce(
         return
     largest = found.table["z"].abs().max()
     typer.echo(
-        f"The draws differ. Of {len(found.table)} numbers, {len(found.beyond)} differ beyond Monte Carlo error (largest ratio {largest:.1f})."
+        f"The draws differ. Of {len(found.table)} numbers, {len(found.beyond)} differ beyond Monte Carlo error (largest ratio "
+        f"{largest:.1f})."
     )
     if len(found.beyond):
         columns = {"quantity": "quantity", "what": "what", "one": "then", "other": "now", "mcse": "Monte Carlo error", "z": "ratio"}
@@ -311,16 +339,30 @@ def compare(
     typer.echo(f"Tables and figures: {shown(outcome.folder)}")
 
 
-def _refit(file: Path, name: str, find: Callable, settings: dict, output: Path | None, **how) -> None:
-    from .refitting import refit
+def _refit(file: Path, name: str, find: Callable, settings: dict | Callable, output: Path | None, **how) -> None:
+    from .refitting import Interrupted, refit
 
-    _tell(refit(file, name, find, output=output, settings=settings, note=_say, **how))
+    try:
+        _tell(refit(file, name, find, output=output, settings=settings, note=_say, **how))
+    except Interrupted as stop:
+        _fail(str(stop), INTERRUPTED)
 
 
 def _run(file: Path, output: Path | None, fresh: bool) -> None:
     from .run import run as do
 
     _tell(do(file, output=output, fresh=fresh, note=_say))
+
+
+def _share(file: Path, output: Path | None) -> None:
+    from .run import shown
+    from .share import share
+
+    outcome = share(file, output=output, note=_say)
+    for path in outcome.kept:
+        typer.echo(f"A file of yours had the name of a result and is now {shown(path)}.")
+    typer.echo(f"Shared version: {shown(outcome.page)}")
+    typer.echo(outcome.said)
 
 
 def _tell(outcome) -> None:
@@ -344,7 +386,7 @@ def _warn(outcome) -> None:
     from .run import shown
 
     for warning in outcome.warnings:
-        typer.secho(f"WARNING: {warning}", fg=typer.colors.RED, bold=True)
+        typer.secho(f"WARNING: {_printable(warning)}", fg=typer.colors.RED, bold=True)
     for path in outcome.kept:
         typer.echo(f"A file of yours had the name of a result and is now {shown(path)}.")
 
@@ -352,14 +394,22 @@ def _warn(outcome) -> None:
 def _list(title: str, lines: list[str]) -> None:
     typer.echo(f"\n{title}")
     for line in lines:
-        typer.echo(f"  - {line}")
+        typer.echo(f"  - {_printable(line)}")
+
+
+def _printable(text: str) -> str:
+    """Text in which no name of a user's can steer the terminal: control characters as Python writes them."""
+    # line breaks, isolates and the joiner of letters and emoji do no harm
+    return "".join(
+        ascii(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\n\u2068\u2069\u200d" else c for c in text
+    )
 
 
 def _say(text: str) -> None:
     """Progress goes to standard error, so that results on standard output begin with their warnings."""
-    typer.echo(text, err=True)
+    typer.echo(_printable(text), err=True)
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
-    typer.secho(f"Error: {message}", err=True, fg=typer.colors.RED)
+    typer.secho(f"Error: {_printable(message)}", err=True, fg=typer.colors.RED)
     raise typer.Exit(code)

@@ -53,6 +53,10 @@ def read_provenance(folder: Path) -> dict | None:
         return None
     if not isinstance(found, dict) or found.get("made_by") != MAKER or not isinstance(found.get("files"), dict):
         return None
+    # what commands rely on, where it is there: a file that somebody has edited must not break them
+    kinds = {"inputs": dict, "warnings": list, "report": dict, "complete": bool, "sampling_key": str, "report_key": str}
+    if not all(isinstance(found[key], kind) for key, kind in kinds.items() if key in found):
+        return None
     names = map(PurePosixPath, found["files"])
     safe = all(not name.is_absolute() and ".." not in name.parts and "\\" not in str(name) for name in names)
     return found if safe else None

@@ -9,9 +9,13 @@ from . import evidence, keys, outputs, run
 from .analysis import Analysis
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while refitting; the message says where the refits are that were done."""
+
+
 def refit(
-    path: str | Path, name: str, find: Callable, *, output: str | Path | None = None, settings: dict | None = None,
-    keep: bool = False, fresh: bool = False, progress: bool = True, note: run.Note = lambda text: None,
+    path: str | Path, name: str, find: Callable, *, output: str | Path | None = None, settings=None,
+    keep: bool = False, once: bool = False, fresh: bool = False, progress: bool = True, note: run.Note = lambda text: None,
 ) -> run.Outcome:  # fmt: skip
     """Run what is not done, find something by refitting, and write the report with it.
 
@@ -25,12 +29,14 @@ def refit(
         Gives plain values. What the ledger holds need not be done again.
     output : path, optional
         The results folder.
-    settings : dict, optional
+    settings : dict or function (analysis) -> dict, optional
         What else the refits depend on: with other settings the ledger begins anew.
     keep : bool
         Keep the ledger, so that more can be added to it later.
+    once : bool
+        Do nothing where these draws have such evidence already.
     fresh : bool
-        Sample the analysis itself anew.
+        Sample the analysis itself anew, and find whatever there is.
     progress : bool
     note : function
 
@@ -38,6 +44,11 @@ def refit(
     -------
     run.Outcome
         Of the report that holds what was found.
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C while refitting.
     """
     analysis = Analysis.read(path)
     outcome = run.run(path, output=output, fresh=fresh, progress=progress, note=note)
@@ -48,15 +59,25 @@ def refit(
     target = outputs.results_folder(analysis.path, output)
     with outputs.locked(target):
         key = outputs.read_provenance(target)["sampling_key"]
+        if once and not fresh and name in evidence.read(target, key):
+            return outcome
         fit = run.restore(target / run.DRAWS, study, model)
     with outputs.locked(target.with_name(f"{target.name}.{name}")):
         from .inference.refits.ledger import Ledger
 
-        ledger = Ledger(evidence.ledger_path(target, name), keys.digest({"draws": key, "settings": settings or {}}))
+        depends = {"draws": key, "settings": (settings(analysis) if callable(settings) else settings) or {}}
+        depends["sources"] = keys.source_digest(("inference.refits",))
+        ledger = Ledger(evidence.ledger_path(target, name), keys.digest(depends))
         if ledger.results:
             note(f"{len(ledger.results)} refits are there already.")
-        with run.quiet():
-            found = find(analysis, fit, ledger)
+        try:
+            with run.quiet():
+                found = find(analysis, fit, ledger)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"Interrupted; the results are unchanged. {len(ledger.results)} refits are kept in {run.shown(ledger.path)}: the same "
+                f"command goes on from there."
+            ) from None
         done = run.report(path, output=output, note=note, found={name: found})
         if not keep:
             ledger.discard()

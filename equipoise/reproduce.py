@@ -112,8 +112,9 @@ def _place(folder: Path, recorded: dict, given: str | Path | None) -> Path:
 def _what(before: dict, changed: list[str]) -> list[str]:
     """What differs from when the results were made, in sentences."""
     out = []
-    old, new = before.get("distributions", before["versions"]), keys.distributions()
-    moved = [f"{name} {old[name]} (now {new.get(name, 'absent')})" for name in old if old[name] != new.get(name) and name in new]
+    old = before["versions"] | before.get("distributions", {})
+    new = keys.environment() | keys.distributions()
+    moved = [f"{name} {old[name]} (now {new.get(name, 'absent')})" for name in sorted(old) if old[name] != new.get(name)]
     if moved:
         out.append(f"Versions differ: {', '.join(moved[:8])}{f' and {len(moved) - 8} more' if len(moved) > 8 else ''}.")
     if "Equipoise's own sources" in changed:

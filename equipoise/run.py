@@ -21,6 +21,8 @@ from .datasets.errors import UserError
 DRAWS = "posterior.nc"
 ANALYSIS = "analysis.toml"  # a copy, from which the results can be reproduced
 Note = Callable[[str], None]
+# folders of ours that hold no results of an analysis
+_OTHER_KINDS = {"comparison": "a comparison of analyses", "share": "a shared version, which must hold nothing of a single person"}
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,12 @@ def report(
     with outputs.locked(job.target):
         kept = job.prepare()
         before = outputs.read_provenance(job.target) or {}
-        if DRAWS not in outputs.intact_files(job.target):
+        if DRAWS not in outputs.intact_files(job.target) or not before.get("inputs"):
+            if (job.target / DRAWS).exists():
+                raise UserError(
+                    f"{shown(job.target / DRAWS)} is not as it was written (cut off, changed, or not of this analysis);"
+                    f" `equipoise run {path}` samples again."
+                )
             raise UserError(f"There are no draws in {shown(job.target)} yet; `equipoise run {path}` makes them.")
         what = keys.changed(before["inputs"], job.inputs)
         if {"the study", "the model"} & set(what):
@@ -152,8 +159,9 @@ class _Job:
         kept = outputs.repair(self.target) + outputs.repair(self.incomplete)
         outputs.check_target(self.target)
         outputs.check_target(self.incomplete)
-        if (outputs.read_provenance(self.target) or {}).get("kind") == "comparison":
-            raise UserError(f"{shown(self.target)} holds a comparison of analyses; name another folder with --output.")
+        kind = (outputs.read_provenance(self.target) or {}).get("kind")
+        if kind in _OTHER_KINDS:
+            raise UserError(f"{shown(self.target)} holds {_OTHER_KINDS[kind]}; name another folder with --output.")
         return kept
 
     def report_key(self, sampling_key: str, stored: dict) -> str:
@@ -199,9 +207,9 @@ class _Job:
                 return self.finish(fit, staging, self.inputs, "everything", kept)
             except BaseException:
                 # Minutes of sampling are worth keeping whatever went wrong with the report; a later run takes them up.
-                if (staging / DRAWS).exists():
-                    self.keep(fit, lambda path: shutil.copyfile(staging / DRAWS, path), [])
-                    note(f"No report yet; the draws are kept in {shown(self.incomplete)} for the next run.")
+                # Results that are complete and only not in place yet wait as they are.
+                if (staging / DRAWS).exists() and outputs.read_provenance(staging) is None:
+                    self.rescue(fit, staging, note)
                 raise
 
     def report(self, source: Path, kept: list[Path], found: dict | None = None) -> Outcome:
@@ -219,6 +227,7 @@ class _Job:
         if self.analysis.spec.decisions is not None:
             options["decisions"] = self.analysis.spec.decisions.model_dump()
         asked = {"estimands": self.analysis.estimands, "forecast": self.analysis.forecast}
+        asked |= {"statements": section.statements.model_dump(exclude_none=True), "dataset": self.analysis.spec.study.dataset}
         options |= {name: given for name, given in asked.items() if given}
         shutil.copyfile(self.analysis.path, staging / ANALYSIS)
         key = keys.digest(inputs)
@@ -247,6 +256,20 @@ class _Job:
             provenance = self.provenance(self.inputs, fit.complete, self.warned(fit))
             kept = kept + outputs.commit(self.incomplete, provenance)
         return Outcome(self.incomplete, "interrupted", provenance["warnings"], kept)
+
+    def rescue(self, fit, staging: Path, note: Note) -> None:
+        """Put the draws of an unfinished report aside, also where the disk is full."""
+        for entry in staging.iterdir():  # to have room for a few lines of provenance
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != DRAWS:
+                entry.unlink(missing_ok=True)
+        try:
+            self.keep(fit, lambda path: _link(staging / DRAWS, path), [])
+        except (OSError, UserError) as error:
+            note(f"No report, and the draws cannot be kept either ({error}).")
+        else:
+            note(f"No report yet; the draws are kept in {shown(self.incomplete)} for the next run.")
 
     def provenance(self, inputs: dict, complete: bool, warnings: list[str], **more) -> dict:
         """What is recorded beside results: no path of this machine, nothing of a person."""

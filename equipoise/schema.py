@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from .datasets.errors import UserError, nearest
 
@@ -23,6 +24,14 @@ def _number_or_date(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, datetime.date)):
         raise ValueError
     return value
+
+
+def _name_or_names(value: Any) -> Any:
+    names = [value] if isinstance(value, str) else value
+    if not (isinstance(names, list) and names and all(isinstance(name, str) and name for name in names)):
+        # one sentence, where a union of types has one for each of them
+        raise PydanticCustomError("names", "must be a name in quotes, or a list of names in square brackets")
+    return value if isinstance(value, str) else tuple(value)
 
 
 class Table(BaseModel):
@@ -47,7 +56,7 @@ class InterventionTable(Table):
     spells: Name | None = None
     lever: Lever | None = None
     design: Name | None = None
-    shape: Name | Names | None = None
+    shape: Annotated[Any, BeforeValidator(_name_or_names)] = None
     fixed: dict[Name, float] = {}
 
 
@@ -100,12 +109,25 @@ class SamplingTable(Table):
     compare_spreads: bool = True
 
 
+class StatementsTable(Table):
+    """What reporting checklists ask for and only the authors can say, in free text."""
+
+    why_bayesian: Name | None = None
+    goals: Name | None = None
+    priors_justified: Name | None = None
+    sensible: Name | None = None
+    worthwhile_justified: Name | None = None
+    data_available: Name | None = None
+    code_available: Name | None = None
+
+
 class ReportTable(Table):
     """What the report shows."""
 
     title: Name | None = None
     interval: Annotated[float, Field(gt=0, lt=1)] = 0.89
     clinicians_shown: Annotated[int, Field(ge=0)] | None = None
+    statements: StatementsTable = StatementsTable()
 
 
 class DecisionsTable(Table):
@@ -141,6 +163,14 @@ class SensitivityTable(Table):
     delta: float | None = None
 
 
+class ShareTable(Table):
+    """What leaves the house: the least number of clinicians in anything shown, and what units are called."""
+
+    smallest_cell: int = 10
+    key: Name | None = None
+    name_units: bool = False
+
+
 class ForecastTable(Table):
     """Paths with and without each programme from a date on, and under a planned roll-out."""
 
@@ -162,6 +192,7 @@ class AnalysisTable(Table):
     forecast: ForecastTable | None = None
     sensitivity: SensitivityTable = SensitivityTable()
     report: ReportTable = ReportTable()
+    share: ShareTable | None = None
 
 
 def validate(raw: Mapping[str, Any], where: str) -> AnalysisTable:
@@ -235,6 +266,13 @@ def _contradictions(spec: AnalysisTable) -> list[str]:
                     f"[interventions.{name}]: only `lever`, `design`, `shape` and `fixed` can be set;"
                     f' "{study.dataset}" brings the rest.'
                 )
+    if spec.share is not None:
+        from .reports.sharing.suppression import check_smallest
+
+        try:
+            check_smallest(spec.share.smallest_cell)
+        except UserError as error:
+            lines.append(f"[share] {error}")
     if study.carry_limit is not None and study.missing_covariates != "carry":
         lines.append('[study] carry_limit: has a meaning only with missing_covariates = "carry".')
     return lines

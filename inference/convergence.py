@@ -101,6 +101,6 @@ def problems(table: pd.DataFrame, divergences: int, draws: int) -> list[str]:
     return found
 
 
-def needs_second_try(table: pd.DataFrame, divergences: int) -> bool:
+def needs_second_try(table: pd.DataFrame, divergences: int, limit: float = RHAT_LIMIT) -> bool:
     """Whether the sampler should try again with a higher acceptance target."""
-    return bool(divergences) or bool((table["rhat"] > RHAT_LIMIT).any())
+    return bool(divergences) or bool((table["rhat"] > limit).any())

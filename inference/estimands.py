@@ -174,7 +174,8 @@ def request_of(fit, **asked) -> Request:
     study = fit.facts["study"]
     constant = fit.tree["constant_data"].to_dataset()
     columns = {"unit": constant["unit_name"].to_numpy().astype(str)[constant["clinician_unit"].to_numpy()]}
-    columns |= {n.removeprefix("column_"): v.to_numpy() for n, v in constant.data_vars.items() if n.startswith("column_")}
+    stored = {n.removeprefix("column_"): v for n, v in constant.data_vars.items() if n.startswith("column_")}
+    columns |= {v.attrs.get("name", n): v.to_numpy() for n, v in stored.items()}  # earlier results have the name itself
     varying = [name for name in study["covariates"] if name not in columns]
     score = next(iter(study["scores"].values()))
     fading = [name for name, course in fit.model.exposures.items() if not course.lasts]

@@ -15,7 +15,7 @@ from ..datasets.errors import UserError
 from ..models.capacity import SPREADS
 from ..models.exposure import exposed_clinicians
 from ..models.priors import priors_in_force
-from .convergence import ESS_LIMIT, diagnose, needs_second_try, problems
+from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, problems
 from .derive import Draws, derive, latent_paths, model_coordinates, survey_log_likelihood
 from .options import study_columns
 from .results import SCHEMA, Fit
@@ -27,6 +27,7 @@ VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy
 def fit(
     model, study, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int | None = None,
     target_accept: float = 0.85, compare_spreads: bool = False, progress: bool = True, cores: int | None = None,
+    retry_above: float = RHAT_LIMIT,
 ) -> Fit:  # fmt: skip
     """Estimate alpha, beta and C* of every clinician and unit.
 
@@ -39,7 +40,7 @@ def fit(
     seed : int, optional
         The same seed gives the same draws on the same kind of machine. Without one, a seed is drawn and recorded.
     target_accept : float
-        Acceptance target of NUTS, between 0 and 1. If draws diverge or R-hat passes 1.01, one second try is made with
+        Acceptance target of NUTS, between 0 and 1. If draws diverge or R-hat passes `retry_above`, one second try is made with
         1 - (1 - target_accept) / 5.
     compare_spreads : bool
         Fit the model again under the other assumptions on the spread (`CapacityModel.spread`), so that `Fit.lever` can
@@ -48,6 +49,8 @@ def fit(
         Show a progress bar.
     cores : int, optional
         Chains run side by side; the draws do not depend on it.
+    retry_above : float
+        R-hat from which a second try is made, where fewer draws than are published are wanted.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def fit(
     tries, stopped = 1, ""
     # with so few draws R-hat says little, and that they are few is said already
     enough = settings.draws * settings.chains >= ESS_LIMIT or result.divergences
-    if complete and enough and needs_second_try(result.diagnostics, result.divergences):
+    if complete and enough and needs_second_try(result.diagnostics, result.divergences, retry_above):
         stricter = Sampling(
             settings.draws, settings.tune, settings.chains, settings.seed, 1 - (1 - settings.target_accept) / 5
         )
@@ -213,8 +216,9 @@ class _Derived:
                 "term_scale": (("term",), design.terms.scale),
                 "moderation_scale": (("moderation",), design.moderation.scale),
                 **{
-                    f"column_{name}": (("clinician",), values)
-                    for name, values in study_columns(study).items()
+                    # not under its own name, which may hold a slash
+                    f"column_{k}": (("clinician",), values, {"name": name})
+                    for k, (name, values) in enumerate(study_columns(study).items())
                     if name != "unit"
                 },
             }

@@ -122,8 +122,11 @@ class Fit:
         """
         path = Path(path)
         aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        # In memory first: HDF5 that writes to a full disk brings the whole process down.
+        content = self.tree.to_netcdf(engine="h5netcdf")
         try:
-            self.tree.to_netcdf(aside, engine="h5netcdf")
+            with content:
+                aside.write_bytes(content)
             os.replace(aside, path)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
@@ -162,18 +165,8 @@ def load(path, study=None, model: CapacityModel | None = None) -> Fit:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no file {path}.")
-    try:
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(
-            f"{path} cannot be read as results ({error}); it may be truncated. Run the analysis again."
-        ) from None
-    if "equipoise" not in tree.attrs:
-        raise UserError(f"{path} is a netCDF file, but not one written by equipoise.")
-    facts = json.loads(tree.attrs["equipoise"])
-    if facts.get("schema") != SCHEMA:
-        raise UserError(f"{path} has schema {facts.get('schema')}; this version of equipoise reads schema {SCHEMA}.")
+    facts = _facts(path)
+    tree = _tree(path)
     if study is not None and study.fingerprint != facts["study_fingerprint"]:
         raise UserError(
             f"{path} holds results of another study (its fingerprint is {facts['study_fingerprint'][:12]}, "
@@ -183,3 +176,54 @@ def load(path, study=None, model: CapacityModel | None = None) -> Fit:
         changed = [name for name, value in model.to_dict().items() if facts["model"].get(name) != value]
         raise UserError(f"{path} was fitted with another model: {', '.join(changed)} differ. Fit the changed model.")
     return Fit(tree, study)
+
+
+# What every version of this schema has written, whatever the model.
+_FACTS = {"model": dict, "study_fingerprint": str, "study": dict, "sampling": dict, "complete": bool, "warnings": list}
+_GROUPS = (
+    "posterior", "sample_stats", "observed_data", "constant_data", "log_likelihood", "log_likelihood_survey",
+    "posterior_predictive", "latent_capacity", "contrasts", "diagnostics",
+)  # fmt: skip
+
+
+def _facts(path: Path) -> dict:
+    """What a file says of itself, before anything else of it is believed."""
+    import h5py
+
+    try:
+        # h5py first: h5netcdf fails on a truncated file once more while it cleans up, with a traceback that nobody can catch
+        with h5py.File(path, "r") as file:
+            stated = file.attrs.get("equipoise")
+    except Exception as error:  # a broken file can break the library in any way
+        raise _unreadable(path, error) from None
+    if stated is None:
+        raise UserError(f"{path} is a netCDF file, but not one written by equipoise.")
+    try:
+        facts = json.loads(stated)
+    except (TypeError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    if not isinstance(facts, dict):
+        raise _unreadable(path, "what it says of itself is no object")
+    if facts.get("schema") != SCHEMA:
+        raise UserError(f"{path} has schema {facts.get('schema')!r}; this version of equipoise reads schema {SCHEMA}.")
+    lacking = [name for name, kind in _FACTS.items() if not isinstance(facts.get(name), kind)]
+    if lacking:
+        raise _unreadable(path, f"without {', '.join(lacking)}")
+    return facts
+
+
+def _tree(path: Path) -> xr.DataTree:
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+    except Exception as error:  # as above
+        raise _unreadable(path, error) from None
+    lacking = [name for name in _GROUPS if name not in tree.children]
+    if lacking:
+        raise _unreadable(path, f"without the group {', '.join(lacking)}")
+    return tree
+
+
+def _unreadable(path: Path, why) -> UserError:
+    told = " ".join(str(why).split()) or type(why).__name__
+    return UserError(f"{path} cannot be read as results ({told}); it may be truncated. Run the analysis again.")

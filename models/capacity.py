@@ -269,6 +269,16 @@ class CapacityModel:
         from .exposure import mean_exposures
 
         found = []
+        if self.left_out == "trait":
+            found.append(
+                "Differences between clinicians' levels are left out (left_out = \"trait\"): what lasts in a person counts as a "
+                "disturbance that lasts, so that half-lives come out too long, many-fold where clinicians differ."
+            )
+        elif self.left_out == "error":
+            found.append(
+                "Measurement error beyond rounding is left out (left_out = \"error\"): the noise of single answers counts as change of "
+                "capacity, so that half-lives come out too short."
+            )
         exposure = mean_exposures(study)
         if self.selection is False and not self.is_randomised and (exposure.std(axis=0) > 0.01).any():
             found.append(

@@ -113,7 +113,7 @@ def designs(material) -> list[str]:
 
 def limits(material) -> list[str]:
     """What these data cannot tell, and what the estimates rest on."""
-    return [s for s in (*designs(material), half_life(material), *_levers(material), _individuals(material), _outside(material),
+    return [s for s in (*designs(material), half_life(material), *lever_limits(material), _individuals(material), outside(material),
                         _few_answers(material), selection(material)) if s]  # fmt: skip
 
 
@@ -141,7 +141,8 @@ def half_life(material) -> str:
     return f"The data took {percent(share)} off the variance of the half-life's prior (on the log scale): {told}."
 
 
-def _levers(material) -> list[str]:
+def lever_limits(material) -> list[str]:
+    """By which lever interventions work, and what that depends on."""
     found = levers(material)
     if found:
         found.append(
@@ -172,7 +173,8 @@ def _individuals(material) -> str:
     )
 
 
-def _outside(material) -> str:
+def outside(material) -> str:
+    """How many draws lie beyond the ends of the scale."""
     found = material.outside
     beyond = [
         f"{percent(share)} lie {where}"

@@ -25,7 +25,7 @@ GROUPS = {
     "learnt": (
         "What the data added to the priors",
         "Where posterior and prior are alike, the data said little about that parameter, and the prior decides.",
-        ("learnt", "power_scaling"),
+        ("prior_predictive", "learnt", "power_scaling"),
     ),
     "sensitivity": (
         "Does the answer depend on the choices?",

@@ -17,6 +17,8 @@ LONGEST_NAME = 28
 _ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]+")
 
+_NEVER = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066\u2067\ufffe\uffff\ud800-\udfff]")
+
 
 def decimals(*values: float, sd: float = math.nan, mcse: float = math.nan) -> int:
     """How many decimals a quantity and its interval deserve.
@@ -142,6 +144,11 @@ def level(prob: float) -> str:
 def plain(text) -> str:
     """A user's text on one line, without control characters (also those that turn the writing direction)."""
     return " ".join(_CONTROL.sub(" ", str(text)).split()) or "(no name)"
+
+
+def without_controls(text: str) -> str:
+    """A whole document in its lines, without what `plain` takes out of names, but with the isolates that `name` puts round them."""
+    return _NEVER.sub(" ", text)
 
 
 def short(text, longest: int = LONGEST_NAME) -> str:

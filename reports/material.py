@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
@@ -48,12 +49,16 @@ class Material:
         Arguments of `Fit.forecast`, which needs the study; without them no paths are drawn.
     evidence : mapping of str to dict, optional
         What commands have found by refitting, as for `inference.checks.assess`.
+    statements : mapping of str to str, optional
+        What the authors say for reporting checklists, by the keys of ``[report.statements]``.
+    dataset : str, optional
+        Name of a published study, whose paper is to be cited.
     """
 
     def __init__(
         self, fit, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None, clinicians_shown: int = 9,
         decisions: Mapping | None = None, estimands: Mapping | None = None, forecast: Mapping | None = None,
-        evidence: Mapping[str, dict] | None = None,
+        evidence: Mapping[str, dict] | None = None, statements: Mapping[str, str] | None = None, dataset: str | None = None,
     ):  # fmt: skip
         if not isinstance(prob, (int, float)) or isinstance(prob, bool) or not 0 < prob < 1:
             raise UserError(
@@ -71,6 +76,7 @@ class Material:
         self.decisions = {"points": "capacity", "costs": {}} | dict(decisions) if decisions else {}
         self.estimands, self.forecast = dict(estimands or {}), dict(forecast or {})
         self.evidence = dict(evidence or {})
+        self.statements, self.dataset = dict(statements or {}), dataset
         self.posterior = fit.tree["posterior"].to_dataset()
         self.constant = fit.tree["constant_data"].to_dataset()
         self.description: dict = self.facts["study"]["description"]
@@ -283,6 +289,17 @@ class Material:
         frame["low"], frame["median"], frame["high"] = np.quantile(path, [tail, 0.5, 1 - tail], axis=0)
         ordered = frame.sort_values(["clinician", "time"], kind="stable")
         return ordered.drop_duplicates(["clinician", "time"], ignore_index=True)
+
+    @cached_property
+    def never_together(self) -> list[tuple[str, str]]:
+        """Pairs of programmes that no clinician had at the same time."""
+        spells, pairs = self.spells, []
+        for a, b in combinations(range(len(self.interventions)), 2):
+            one, two = (spells[spells["intervention"] == k] for k in (a, b))
+            both = one.merge(two, on="clinician")
+            if not ((both["start_x"] < both["end_y"]) & (both["start_y"] < both["end_x"])).any():
+                pairs.append((self.interventions[a], self.interventions[b]))
+        return pairs
 
     def row(self, table: pd.DataFrame, **where) -> pd.Series:
         """The one row of a table with these values."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from ..datasets.errors import UserError
-from . import checking, prose, sections, tables
+from . import bibliography, checking, prose, sections, tables
 from .figures import FIGURES, draw
 from .figures.style import COLOURS, Drawn, for_file, for_page, styled, to_svg
-from .format import level, plain
+from .format import level, plain, without_controls
 from .material import Material
 
 TITLE = "Capacity for compassion: replenishment, depletion and steady state"
@@ -36,7 +36,8 @@ class Shown:
 def write_report(
     fit, path, *, title: str | None = None, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None,
     clinicians_shown: int = 9, decisions: Mapping | None = None, estimands: Mapping | None = None,
-    forecast: Mapping | None = None, evidence: Mapping[str, dict] | None = None,
+    forecast: Mapping | None = None, evidence: Mapping[str, dict] | None = None, statements: Mapping[str, str] | None = None,
+    dataset: str | None = None,
 ) -> Path:  # fmt: skip
     """Write the report as one HTML page that needs nothing else: no network, no scripts, figures inside.
 
@@ -63,6 +64,11 @@ def write_report(
         As for `Fit.forecast`: ``{"start": 26, "horizon": 26}`` adds paths with and without each programme.
     evidence : mapping, optional
         What refits have found, as for `inference.checks.assess`.
+    statements : mapping of str to str, optional
+        What only the authors can say, for the reporting checklists: ``why_bayesian``, ``goals``, ``priors_justified``, ``sensible``,
+        ``worthwhile_justified``, ``data_available``, ``code_available``. Shown as text.
+    dataset : str, optional
+        "asip" or "beat_the_blues": the paper of that study is cited.
 
     Returns
     -------
@@ -73,7 +79,7 @@ def write_report(
     UserError
         For a ``prob`` or a number of clinicians that makes no sense, and where the file cannot be written.
     """
-    material = Material(fit, prob, truth, clinicians_shown, decisions, estimands, forecast, evidence)
+    material = Material(fit, prob, truth, clinicians_shown, decisions, estimands, forecast, evidence, statements, dataset)
     path = Path(path)
     write(path, _page(material, title, _figures(material), in_folder=False))
     return path
@@ -82,15 +88,16 @@ def write_report(
 def write_outputs(
     fit, folder, *, title: str | None = None, prob: float = 0.89, truth: Mapping[str, pd.DataFrame] | None = None,
     clinicians_shown: int = 9, decisions: Mapping | None = None, estimands: Mapping | None = None,
-    forecast: Mapping | None = None, evidence: Mapping[str, dict] | None = None,
+    forecast: Mapping | None = None, evidence: Mapping[str, dict] | None = None, statements: Mapping[str, str] | None = None,
+    dataset: str | None = None,
 ) -> list[str]:  # fmt: skip
-    """Write ``report.html``, ``tables/*.csv`` and ``figures/*.svg`` into a folder.
+    """Write ``report.html``, ``references.bib``, ``tables/*.csv`` and ``figures/*.svg`` into a folder.
 
     Parameters
     ----------
     folder : path
         Made if it is not there. Files of the same names are replaced; others are left alone.
-    fit, title, prob, truth, clinicians_shown, decisions, estimands, forecast, evidence
+    fit, title, prob, truth, clinicians_shown, decisions, estimands, forecast, evidence, statements, dataset
         As for `write_report`.
 
     Returns
@@ -103,9 +110,10 @@ def write_outputs(
     UserError
         As for `write_report`.
     """
-    material = Material(fit, prob, truth, clinicians_shown, decisions, estimands, forecast, evidence)
+    material = Material(fit, prob, truth, clinicians_shown, decisions, estimands, forecast, evidence, statements, dataset)
     figures = _figures(material)
     written = {"report.html": _page(material, title, figures, in_folder=True)}
+    written["references.bib"] = bibliography.bibtex(material)
     written |= {f"tables/{name}.csv": tables.to_csv(frame) for name, frame in tables.files(material).items()}
     written |= {f"figures/{shown.name}.svg": shown.file for shown in figures.values()}
     # only now, with everything made, is anything written
@@ -142,7 +150,7 @@ def _page(material, title: str | None, figures: dict[str, Shown], in_folder: boo
 
 def render(
     *, title: str, warnings: list[str], cautions: list[str], headline: list, summary: list[str], prob: float,
-    sections: list, figures: dict[str, Shown], in_folder: bool,
+    sections: list, figures: dict[str, Shown], in_folder: bool, notice: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """A page of ours from its parts: what must be read first, key numbers and sentences, and sections of blocks.
 
@@ -161,11 +169,14 @@ def render(
         What `blocks.Picture` names.
     in_folder : bool
         Whether tables and figures lie beside the page and are to be linked.
+    notice : list of str
+        Paragraphs at the very head: what kind of page this is.
     """
     page = _template().render(
         title=plain(title),
         warnings=[plain(w) for w in warnings],
         cautions=[plain(c) for c in cautions],
+        notice=notice,
         headline=headline,
         summary=summary,
         prob=level(prob),
@@ -175,6 +186,8 @@ def render(
         colours=COLOURS,
         style=_resource("style.css"),
     )
+    # whoever wrote its parts: no name in them may turn the direction of what stands around it
+    page = without_controls(page)
     return page if page.endswith("\n") else page + "\n"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
 
 import numpy as np
 
@@ -246,7 +245,7 @@ def worth(material) -> list[str]:
             )
         if said:
             out.append(f"{name(option)}: {'; '.join(said)}.")
-    apart = never_together(material)
+    apart = material.never_together
     if apart:
         out.append(
             f"No clinician had {' or '.join(f'{name(a)} and {name(b)}' for a, b in apart)} at once: what they do together rests "
@@ -259,17 +258,6 @@ def worth(material) -> list[str]:
             f"{' or a '.join(missing)} (`[estimands]` in the analysis file)."
         )
     return out
-
-
-def never_together(material) -> list[tuple[str, str]]:
-    """Pairs of programmes that no clinician had at the same time."""
-    spells, pairs = material.spells, []
-    for a, b in combinations(range(len(material.interventions)), 2):
-        one, two = (spells[spells["intervention"] == k] for k in (a, b))
-        both = one.merge(two, on="clinician")
-        if not ((both["start_x"] < both["end_y"]) & (both["start_y"] < both["end_x"])).any():
-            pairs.append((material.interventions[a], material.interventions[b]))
-    return pairs
 
 
 def percent_points(share: float) -> str:

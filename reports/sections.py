@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from . import caveats, checking, prose, tables
+from . import bibliography, caveats, checking, checklists, prose, tables
 from .blocks import Bullets, Code, Fold, Picture, Section, Table, Terms, text
 from .format import count, listed, name, number, percent, plain, short
 
@@ -26,6 +26,7 @@ def all_sections(material) -> list[Section]:
     parts = (
         question, checking.summary, study, model, population, units, clinicians, interventions, worth, decisions, paths, limits,
         *(partial(checking.group, name=name) for name in checking.GROUPS), guide, provenance,
+        checklists.section, bibliography.methods, bibliography.references,
     )  # fmt: skip
     made = (part(material) for part in parts)
     return [section for section in made if section is not None]

@@ -10,7 +10,7 @@ import pandas as pd
 from ..inference.decisions import EFFECT_PRIORS, FITTED, UNRELIABLE
 from ..inference.estimands import ALL_ESTIMANDS
 from ..inference.options import NONE
-from . import checking
+from . import checking, checklists
 from .blocks import Table
 from .format import DASH, between, level, monte_carlo, number, probability, row_decimals, short
 
@@ -287,6 +287,7 @@ def files(material) -> dict[str, pd.DataFrame]:
         "scores": scores.rename(columns={"score": "score_0_100"}),
         "diagnostics": material.diagnostics,
         **checking.files(material),
+        **checklists.files(material),
     }
     if material.interventions:
         frames["interventions"] = material.intervention_table
@@ -299,14 +300,20 @@ def files(material) -> dict[str, pd.DataFrame]:
     return {name: frames[name] for name in sorted(frames)}
 
 
+# also in the full width of East Asian keyboards, which some spreadsheets take for the same
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def _guarded(cell):
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
 def to_csv(frame: pd.DataFrame) -> str:
-    """CSV text in which no cell of text can act as a spreadsheet's formula."""
+    """CSV text in which no cell and no head of text can act as a spreadsheet's formula."""
     safe = frame.copy()
     for column in safe.columns[[not pd.api.types.is_numeric_dtype(d) for d in safe.dtypes]]:
-        text = safe[column].astype(object)
-        safe[column] = [
-            f"'{v}" if isinstance(v, str) and v.startswith(("=", "+", "-", "@", "\t", "\r")) else v for v in text
-        ]
+        safe[column] = [_guarded(v) for v in safe[column].astype(object)]
+    safe.columns = [_guarded(name) for name in safe.columns]
     out = io.StringIO()
     safe.to_csv(out, index=False, float_format="%.8g", lineterminator="\n")
     return out.getvalue()

@@ -10,29 +10,33 @@ from equipoise.models.shapes import SHAPES
 SCORE = Score(range=(0, 100), better="higher", step=1)
 
 
-def study(clinicians=20, surveys=8, units=4, spells=None, covariate=False, seed=0):
-    """Weekly surveys with a tenth of the answers missing; ``spells(i, unit)`` yields (start, end) of clinician i."""
+def study(clinicians=20, surveys=8, units=4, spells=None, covariate=False, scores=("joy",), seed=0):
+    """Weekly surveys with a tenth of the answers missing; ``spells(i, unit)`` yields (start, end), or with a dose, of clinician i."""
     rng = np.random.default_rng(seed)
     who, unit = np.repeat(np.arange(clinicians), surveys), np.arange(clinicians) * units // clinicians
     frame = pd.DataFrame({"id": [f"c{i:02d}" for i in who], "unit": unit[who], "week": np.tile(np.arange(surveys), clinicians)})
     gone = rng.random(len(frame)) < 0.1
     gone[::surveys] = False
-    frame["joy"], frame["sleep"] = np.where(gone, np.nan, 50.0), rng.normal(size=len(frame))
+    frame = frame.assign(**{name: np.where(gone, np.nan, 50.0) for name in scores}, sleep=rng.normal(size=len(frame)))
     frame["senior"] = (who % 3 == 0).astype(float)
     rows = [
-        {"clinician": f"c{i:02d}", "intervention": "course", "start": a, "end": b}
+        {"clinician": f"c{i:02d}", "intervention": "course"} | dict(zip(("start", "end", "dose"), spell, strict=False))
         for i in range(clinicians)
-        for a, b in (spells(i, unit[i]) if spells else [])
+        for spell in (spells(i, unit[i]) if spells else [])
     ]
     more = {"spells": pd.DataFrame(rows)} if rows else {}
     more |= {"covariates": ["sleep", "senior"], "holds": "before"} if covariate else {}
     return Study.from_table(
-        frame, clinician="id", unit="unit", time="week", time_unit="week", scores={"joy": SCORE}, **more
+        frame, clinician="id", unit="unit", time="week", time_unit="week", scores=dict.fromkeys(scores, SCORE), **more
     )
 
 
 def _half(i, unit):
     return [(2.5, None if i % 4 else 5.5)] if i % 2 else []
+
+
+def _doses(i, unit):
+    return [(2.5, None, (0.2, 0.5, 1.0)[i % 3])]
 
 
 def _wedge(i, unit):
@@ -55,12 +59,14 @@ OPTIONS = {
     "shared_omega": _of(spread="shared_omega"),
     "shared_sigma": _of(spread="shared_sigma"),
     "sampled_level": _of(level="sampled"),
+    "two_scores": _of(made={"scores": ("joy", "calm")}),
     "covariate": _of(made={"covariate": True}, replenishment="sleep", depletion="sleep"),
-    "intervention": _of(_half),
+    "shape_pulse": _of(_half),
     "replenishment_only": _of(_half, interventions="replenishment"),
     "moderated": _of(_half, {"covariate": True}, replenishment="senior * course"),
     "varying_unit": _of(_wedge, varying="unit"),
     "varying_clinician": _of(_on_and_off, varying="clinician"),
+    "shape_saturating": _of(_doses, exposures={"course": "saturating"}),
     **{f"shape_{name}": _of(_half, exposures={"course": name}) for name in SHAPES if name not in ("pulse", "saturating")},
     **{f"secular_{kind}": _of(_wedge, secular=kind) for kind in KINDS},
 }

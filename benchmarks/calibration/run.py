@@ -4,11 +4,12 @@
     python benchmarks/calibration/run.py --replicates 100            # every option; resumable
     python benchmarks/calibration/run.py --report
 
-A small design: 20 clinicians in 4 units, 8 surveys each. Ranks are appended to ``benchmarks/results/sbc_OPTION.jsonl`` replicate
-by replicate. The band is simultaneous at 99 % over all ranks and all quantities of an option.
+A small design: 20 clinicians in 4 units, 8 surveys each. Ranks are appended to ``benchmarks/results/ranks_OPTION.jsonl``
+replicate by replicate. The band is simultaneous at 99 % over all ranks and all quantities of an option.
 """
 
 import argparse
+import resource
 import sys
 import time
 from pathlib import Path
@@ -29,17 +30,26 @@ LEVEL = 0.99
 
 def run(name, replicates, workers):
     model, study = OPTIONS[name]()
-    started = time.perf_counter()
-    found = calibrate(model, study, replicates=replicates, ledger=Ledger(RESULTS / f"sbc_{name}.jsonl", name), workers=workers,
-                      progress=name)  # fmt: skip
-    print(f"{name}: {time.perf_counter() - started:.0f} s for what was missing of {replicates}", flush=True)
-    return found
+    started, used = time.perf_counter(), _processor_time()
+    calibrate(model, study, replicates=replicates, ledger=Ledger(file_of(name), name), workers=workers, progress=name)
+    took, used = time.perf_counter() - started, _processor_time() - used
+    print(f"{name}: {took:.0f} s, {used:.0f} s of processor time, for what was missing of {replicates}", flush=True)
+
+
+def file_of(name):
+    return RESULTS / f"ranks_{name}.jsonl"
+
+
+def _processor_time():
+    """Of this process and of those it has started that have ended: compiling, sampling, everything."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
 
 
 def report():
     rows = []
     for name in OPTIONS:
-        file = RESULTS / f"sbc_{name}.jsonl"
+        file = file_of(name)
         done = list(Ledger(file, name).results.values()) if file.exists() else []
         if len(done) < 20:
             continue
@@ -51,6 +61,7 @@ def report():
         rows.append({
             "option": name, "replicates": len(done), "quantities": len(quantities), "outside": ", ".join(outside) or "none",
             "nearest the edge": f"{worst} {near[worst][1]:.2f}", "log-likelihood": f"{near['log_likelihood'][1]:.2f}",
+            "smallest ESS": round(min(r["ess"] for r in done)),
             "R-hat > 1.05": sum(r["rhat"] > 1.05 for r in done), "diverged": sum(r["divergences"] > 0 for r in done),
             "s a replicate": round(float(np.median([r["seconds"] for r in done])), 1),
         })  # fmt: skip

@@ -17,11 +17,11 @@ import time
 import numpy as np
 import pandas as pd
 from designs import TRIALS, trial
-from refit import ESTIMANDS, Refit
-from scipy import stats
+from refit import ESTIMANDS, Estimates
 from tables import RESULTS, append, done
 
 from equipoise import simulate
+from equipoise.inference.bands import pointwise_level, reach
 
 RANKS = 99  # draws that the truth is ranked among: of 100 possible ranks
 LEVEL = 0.99
@@ -33,12 +33,12 @@ def run(name, studies):
     begun = done(file)
     if begun >= studies:
         return
-    refit = Refit(model, study)
+    refit = Estimates(model, study)
     for seed in range(begun, studies):
         started = time.perf_counter()
         new = simulate(model, study, seed=seed, rounded=False)
         truth = refit.truth(new)
-        draws, divergences, rhat = refit.sample(new, seed)
+        draws, divergences, rhat = refit.estimate(new, seed)
         row = {"seed": seed, "divergences": divergences, "rhat": rhat, "seconds": time.perf_counter() - started}
         for estimand in ESTIMANDS:
             values = draws[estimand]
@@ -48,29 +48,6 @@ def run(name, studies):
         print(f"{name} {seed}: {row['seconds']:.1f} s, {divergences} divergent, R-hat {rhat:.3f}", flush=True)
 
 
-def band(studies, estimands, level=LEVEL, simulations=20_000, seed=0):
-    """Pointwise probability that makes binomial intervals around the uniform hold together for all ranks and estimands."""
-    rng = np.random.default_rng(seed)
-    at = np.arange(1, RANKS + 1) / (RANKS + 1)
-    least = np.empty(simulations)
-    for s in range(simulations):
-        ranks = rng.integers(0, RANKS + 1, studies)
-        counts = np.searchsorted(np.sort(ranks), np.arange(1, RANKS + 1), side="left")
-        tails = np.minimum(stats.binom.cdf(counts, studies, at), stats.binom.sf(counts - 1, studies, at))
-        least[s] = 2 * tails.min()
-    return np.quantile(least, 1 - level ** (1 / estimands))
-
-
-def inside(ranks, pointwise):
-    """Whether the empirical distribution of ranks stays in the band, and how near it comes (1: at its edge)."""
-    at = np.arange(1, RANKS + 1) / (RANKS + 1)
-    counts = np.searchsorted(np.sort(ranks), np.arange(1, RANKS + 1), side="left")
-    low, high = stats.binom.ppf(pointwise / 2, ranks.size, at), stats.binom.isf(pointwise / 2, ranks.size, at)
-    middle = ranks.size * at
-    reach = np.where(counts > middle, (counts - middle) / np.maximum(high - middle, 1), (middle - counts) / np.maximum(middle - low, 1))
-    return bool(((counts >= low) & (counts <= high)).all()), float(reach.max())
-
-
 def report():
     rows = []
     for name in TRIALS:
@@ -78,11 +55,11 @@ def report():
         if not done(file):
             continue
         table = pd.read_csv(file)
-        pointwise = band(len(table), len(ESTIMANDS))
+        pointwise = pointwise_level(len(table), RANKS, len(ESTIMANDS), LEVEL)
         row = {"design": name, "studies": len(table)}
         for estimand in ESTIMANDS:
-            held, reach = inside(table[estimand].to_numpy(), pointwise)
-            row[estimand] = f"{'in' if held else 'OUT'} {reach:.2f}"
+            held, share = reach(table[estimand].to_numpy(), RANKS, pointwise)
+            row[estimand] = f"{'in' if held else 'OUT'} {share:.2f}"
         row["diverged"] = int((table["divergences"] > 0).sum())
         row["R-hat > 1.05"] = int((table["rhat"] > 1.05).sum())
         row["s a study"] = round(table["seconds"].median(), 1)

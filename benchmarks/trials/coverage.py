@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pandas as pd
 from designs import TRIALS, trial
-from refit import ESTIMANDS, Refit
+from refit import ESTIMANDS, Estimates
 from tables import RESULTS, append, done
 
 from equipoise import simulate
@@ -39,13 +39,13 @@ def run(name, studies):
     for effect, given in EFFECTS.items():
         file = RESULTS / f"effects_{name}_{effect}.csv"
         for seed in range(done(file), studies):
-            refit = refit or Refit(model, study)
+            refit = refit or Estimates(model, study)
             names = {p.name for p in parameter_table(model, study, refit.design)}
             fixed = {n: v for n, v in (TRUTH | given).items() if n in names}
             started = time.perf_counter()
             new = simulate(model, study, fixed, seed=seed, rounded=False)
             truth = refit.truth(new)
-            draws, divergences, rhat = refit.sample(new, seed)
+            draws, divergences, rhat = refit.estimate(new, seed)
             row = {"seed": seed, "divergences": divergences, "rhat": rhat}
             for estimand in ESTIMANDS:
                 low, high = np.quantile(draws[estimand], (0.055, 0.945))

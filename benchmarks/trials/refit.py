@@ -1,60 +1,39 @@
 """Fit a compiled model to new scores, and the estimands of the draws and of the truth."""
 
-import warnings
 from types import SimpleNamespace
 
+import arviz as az
 import numpy as np
 import xarray as xr
 
-from equipoise.inference.derive import Draws, derive
+from equipoise.inference.derive import derive
 from equipoise.inference.estimands import _Clinicians, _values, request
-from equipoise.inference.sampling import EXTRA_DOUBLINGS, compile_model
-from equipoise.models.design import build_design
+from equipoise.inference.refits.refit import Refit
+from equipoise.inference.sampling import Sampling
 from equipoise.models.levers import LN2, levers
 
 ESTIMANDS = ("ratio_alpha", "ratio_beta", "capacity_change", "half_life_change", "area")
 HORIZON = 8.0
 
 
-class Refit:
-    """A model compiled once for the design of a study."""
+class Estimates(Refit):
+    """A model compiled once for the design of a study, and its estimands."""
 
     def __init__(self, model, study):
-        self.model, self.study = model, study
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.compiled = compile_model(model.build(study))
-        self.design, _, _ = build_design(model, study)
+        super().__init__(model, study)
         score = {"range": (0.0, 100.0), "better": "higher"}
         columns = {"unit": study.clinicians["unit"].to_numpy().astype(str)}
         self.request = request(study.interventions, columns, score, horizon=HORIZON, show=ESTIMANDS)
 
-    def sample(self, new, seed):
-        """Estimands of the posterior draws (chains joined), the number of divergences, and the largest R-hat of them.
-
-        As in `equipoise.fit` a fit that has not converged is tried once more with a stricter target.
-        """
-        values, divergences, rhat = self.once(new, seed)
-        return self.once(new, seed, target_accept=0.98) if not rhat < 1.05 else (values, divergences, rhat)
-
-    def once(self, new, seed, draws=250, tune=400, chains=2, target_accept=0.9):
-        import arviz as az
-        import nutpie
-
-        score = np.nan_to_num(new.study.surveys["capacity"].to_numpy())
-        tree = nutpie.sample(
-            self.compiled.with_data(survey_score=score), draws=draws, tune=tune, chains=chains, cores=1, seed=seed,
-            target_accept=target_accept, extra_doublings=EXTRA_DOUBLINGS, progress_bar=False, save_warmup=False,
-        )  # fmt: skip
-        posterior = tree["posterior"].to_dataset()
-        found = Draws.of(posterior, self.model, new.study)
-        derived, _, individual, _ = derive(found, np.random.default_rng(seed))
-        posterior = posterior.assign(derived)
-        values = self.estimands(posterior, xr.Dataset(individual))
-        shaped = {n: (("chain", "draw"), v.reshape(chains, draws)) for n, v in values.items()}
+    def estimate(self, new, seed):
+        """Estimands of the posterior draws (chains joined), the number of divergences, and the largest R-hat of them."""
+        capacity = new.study.surveys["capacity"].to_numpy(float)
+        fitted = self.sample(capacity, Sampling(draws=250, tune=400, chains=2, seed=seed, target_accept=0.9), limit=1.05)
+        derived, _, individual, _ = derive(fitted.draws, np.random.default_rng(seed))
+        values = self.estimands(fitted.posterior.assign(derived), xr.Dataset(individual))
+        shaped = {n: (("chain", "draw"), v.reshape(fitted.draws.chains, -1)) for n, v in values.items()}
         rhat = az.rhat(xr.Dataset(shaped))
-        worst = max(float(rhat[n]) for n in values)
-        return values, int(tree["sample_stats"]["diverging"].sum()), worst
+        return values, fitted.divergences, max(float(rhat[n]) for n in values)
 
     def truth(self, new):
         """The same estimands at the parameters and paths that the scores were simulated from."""

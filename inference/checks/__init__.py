@@ -19,6 +19,8 @@ CHECKS: dict[str, bool] = {
     "loo": False,
     "loo_pit": False,
     "cross_validation": True,
+    "dropout": False,
+    "prior_predictive": False,
     "learnt": False,
     "power_scaling": False,
     "sensitivity": True,

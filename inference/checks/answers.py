@@ -44,11 +44,12 @@ def as_answered(score: dict, values: np.ndarray) -> np.ndarray:
     return np.clip(values, 0.0, 100.0)
 
 
-def answers(fit) -> list[Answers]:
-    """The answers of each score that has any."""
+def answers(fit, replicates=None) -> list[Answers]:
+    """The answers of each score that has any; ``replicates`` (chain, draw, survey) stand in for the posterior predictive ones."""
     constant = fit.tree["constant_data"].to_dataset()
     observed = fit.tree["observed_data"]["scores"].to_numpy().astype(float)
-    replicated = fit.tree["posterior_predictive"]["scores"].transpose(*SAMPLE, "survey").to_numpy()
+    replicates = fit.tree["posterior_predictive"]["scores"] if replicates is None else replicates
+    replicated = replicates.transpose(*SAMPLE, "survey").to_numpy()
     replicated = replicated.reshape(-1, observed.size)
     who = constant["survey_clinician"].to_numpy().astype(int)
     time = constant["survey_time"].to_numpy().astype(float)

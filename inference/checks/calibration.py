@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..bands import pointwise_level, reach
+from ..bands import limits, pointwise_level, reach
 from .check import Check, not_done
+from .drawing import FIRST, few_ticks, grid_colour, muted, panels, shortened
 
 TITLE = "Is the method calibrated on studies like this one?"
 LEVEL = 0.99
 LEAST = 20  # replicates below which nothing is said
 UNCONVERGED = 1.05
 ALLOWED = 0.02  # share of replicates that may not have converged
-MOST_PANELS = 12
+MOST_PANELS, COLUMNS = 12, 3
+MOST_NAMED = 6
+SHIFTED = 3.0  # standard errors
 
 
 def check(fit, prob: float, evidence: dict | None) -> Check:
@@ -29,52 +32,81 @@ def check(fit, prob: float, evidence: dict | None) -> Check:
     if count < LEAST:
         return not_done("calibration", TITLE, f"{count} replicates are too few to judge; at least {LEAST} are needed.")
     pointwise = pointwise_level(count, among, len(ranks), LEVEL)
-    near = {name: reach(values, among, pointwise) for name, values in ranks.items()}
+    found = {name: reach(values, among, pointwise) for name, values in ranks.items()}
+    # uniform ranks have mean L/2 and variance L (L + 2)/12
+    error = np.sqrt(among * (among + 2) / 12 / count)
     table = pd.DataFrame({
-        "quantity": list(ranks), "share of the way to the band": [near[n][1] for n in ranks],
-        "inside": [near[n][0] for n in ranks],
-        # uniform ranks have mean L/2 and variance L (L + 2)/12
-        "mean rank, standard errors from the middle": [
-            (values.mean() - among / 2) / np.sqrt(among * (among + 2) / 12 / count) for values in ranks.values()
-        ],
+        "quantity": list(ranks), "share of the way to the band": [share for _, share in found.values()],
+        "inside": [inside for inside, _ in found.values()],
+        "looks": ["" if found[name][0] else how(ranks[name], among) for name in ranks],
+        "mean rank, standard errors from the middle": [(values.mean() - among / 2) / error for values in ranks.values()],
     }).sort_values("share of the way to the band", ascending=False, ignore_index=True)  # fmt: skip
-    outside = [name for name in ranks if not near[name][0]]
+    outside = table[~table["inside"]].set_index("quantity")["looks"]
     unconverged = int((np.array(evidence["rhat"], float) > UNCONVERGED).sum())
     diverged = int((np.array(evidence["divergences"]) > 0).sum())
+    few = int((np.array(evidence["ess"], float) < among).sum())
     said = f"In {count} studies drawn from the priors on this design, the ranks of "
-    if outside:
-        more = f" and {len(outside) - 6} more" if len(outside) > 6 else ""
+    if len(outside):
+        shown = [f"{name} ({looks})" for name, looks in outside.items()][:MOST_NAMED]
+        more = f" and {len(outside) - MOST_NAMED} more" if len(outside) > MOST_NAMED else ""
         said += (
-            f"{', '.join(outside[:6])}{more} leave the {100 * LEVEL:.0f} % band over all {len(ranks)} "
-            f"quantities: their intervals do not hold the truth as often as they say."
+            f"{', '.join(shown)}{more} leave the {100 * LEVEL:.0f} % band over all {len(ranks)} quantities (up to "
+            f"{table['share of the way to the band'][0]:.1f} times as far): their intervals do not hold the truth as often as they say."
         )
     else:
-        said += f"all {len(ranks)} quantities, the joint log-likelihood among them, stay inside one {100 * LEVEL:.0f} % band."
+        said += (
+            f"all {len(ranks)} quantities, the joint log-likelihood among them, stay inside one {100 * LEVEL:.0f} % band (the nearest, "
+            f"{table['quantity'][0]}, goes {100 * table['share of the way to the band'][0]:.0f} % of the way)."
+        )
     said += f" {unconverged} of the refits had R-hat above {UNCONVERGED}, {diverged} a divergent draw."
-    passed = not outside and unconverged <= ALLOWED * count
-    shown = table["quantity"].head(MOST_PANELS).tolist()
+    if few:
+        said += f" In {few} a quantity had an effective sample size below the {among} draws that it is ranked among."
+    passed = not len(outside) and unconverged <= ALLOWED * count
+    nearest = table["quantity"].head(MOST_PANELS).tolist()
     caption = (
-        f"Empirical distribution of the true values' ranks less the uniform, of the {len(shown)} quantities that come nearest the band; "
-        f"band: {100 * LEVEL:.0f} % over all {len(ranks)} quantities."
+        f"Empirical distribution of the true values' ranks (0 to 1) less the uniform, of the {len(nearest)} quantities that come nearest "
+        f"the band; shaded: the band, {100 * LEVEL:.0f} % over all {len(ranks)} quantities. A hump: truths rank low, estimates are too "
+        f"high; a dip: too low; up, then down: intervals are too narrow; down, then up: too wide."
     )
-    return Check("calibration", TITLE, passed, said, table, caption=caption,
-                 make=lambda: _picture({n: ranks[n] for n in shown}, among, LEVEL ** (1 / len(ranks))))  # fmt: skip
+    return Check(
+        "calibration", TITLE, passed, said, table, caption=caption, height=0.6 + 1.5 * -(-len(nearest) // COLUMNS),
+        draw=lambda figure: _draw(figure, {name: ranks[name] for name in nearest}, among, pointwise),
+    )  # fmt: skip
 
 
-def _picture(ranks: dict[str, np.ndarray], among: int, level: float):
-    """`arviz.plot_ecdf_pit` of the ranks."""
+def how(ranks: np.ndarray, among: int) -> str:
+    """In what way ranks differ from the uniform: by their mean, where that is beyond chance, or by their spread."""
+    shift = ranks.mean() - among / 2
+    if abs(shift) > SHIFTED * ranks.std() / np.sqrt(ranks.size):
+        return "estimated too low" if shift > 0 else "estimated too high"
+    # the variance of uniform ranks is L (L + 2)/12
+    return "intervals too narrow" if ranks.var() > among * (among + 2) / 12 else "intervals too wide"
+
+
+def _draw(figure, ranks: dict[str, np.ndarray], among: int, pointwise: float) -> None:
+    """`arviz.plot_ecdf_pit` of the ranks, in axes of ours; the band is the one that is judged by."""
     import arviz as az
     import xarray as xr
-    from matplotlib import pyplot as plt
 
-    pit = {name: ("sample", (values + 0.5) / (among + 1)) for name, values in ranks.items()}
-    tree = xr.DataTree.from_dict({"prior_sbc": xr.Dataset(pit, coords={"sample": np.arange(len(next(iter(ranks.values()))))})})
-    rows = -(-len(ranks) // 3)
+    axes = panels(figure, len(ranks), COLUMNS)
+    pit = xr.Dataset({name: ("sample", (values + 0.5) / (among + 1)) for name, values in ranks.items()})
+    places = xr.DataTree.from_dict({
+        "/": xr.Dataset({"figure": np.array(figure, dtype=object)}),
+        "plot": xr.Dataset({name: np.array(part, dtype=object) for name, part in zip(ranks, axes, strict=True)}),
+    })  # fmt: skip
     drawn = az.plot_ecdf_pit(
-        tree, sample_dims=["sample"], method="envelope", envelope_prob=level, stats={"ecdf_pit": {"n_simulations": 10_000}},
-        backend="matplotlib", col_wrap=3, figure_kwargs={"figsize": (7.2, 0.6 + 1.5 * rows), "layout": "constrained"},
-        visuals={"xlabel": False, "ylabel": False, "title": {"size": 7.5}, "remove_axis": False},
+        xr.DataTree.from_dict({"prior_sbc": pit}), sample_dims=["sample"],
+        plot_collection=az.PlotCollection(pit, places, backend="matplotlib"),
+        visuals={"ecdf_lines": {"color": FIRST}, "suspicious_points": False, "p_value_text": False,
+                 "title": False, "xlabel": False, "ylabel": False},
     )  # fmt: skip
-    figure = drawn.viz["figure"].item()
-    plt.close(figure)  # ours alone: nothing is left open in the session
-    return figure
+    count = len(next(iter(ranks.values())))
+    low, high = (np.concatenate([[0], ends, [count]]) / count for ends in limits(count, among, pointwise))
+    at = np.linspace(0, 1, among + 2)
+    for name, part in zip(ranks, axes, strict=True):
+        part.fill_between(at, low - at, high - at, color=grid_colour(), zorder=0, linewidth=0)
+        drawn.viz["ref_line"][name].item().set_color(muted())
+        part.set_title(shortened(name), fontsize=8)
+        most = max(part.get_ylim()[1], 1.1 * np.abs(high - at).max())
+        part.set_ylim(-most, most)
+        few_ticks(part.yaxis, 4)

@@ -26,8 +26,6 @@ class Check:
         The numbers; empty where there are none.
     draw : callable, optional
         Draws into an empty Matplotlib figure; colours are those of the session's style.
-    make : callable, optional
-        Gives a whole figure instead, such as one of ArviZ's.
     caption : str
         How to read the figure.
     height : float
@@ -40,14 +38,11 @@ class Check:
     sentence: str
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     draw: Callable | None = None
-    make: Callable | None = None
     caption: str = ""
     height: float = 3.0
 
     def figure(self):
         """A Matplotlib figure, in the style that is in force; None where there is nothing to draw."""
-        if self.make is not None:
-            return self.make()
         if self.draw is None:
             return None
         from matplotlib.figure import Figure
@@ -58,7 +53,7 @@ class Check:
 
     @property
     def has_figure(self) -> bool:
-        return self.draw is not None or self.make is not None
+        return self.draw is not None
 
     @property
     def verdict(self) -> str:

@@ -25,6 +25,14 @@ def _setting(name: str):
     return mpl.rcParams[name]
 
 
+def bars(axes, values, bins: int) -> None:
+    """A histogram of replicates, also where these are the same but for rounding."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    alike = not values.size or np.ptp(values) <= 1e-9 * np.abs(values).max()
+    axes.hist(values[:1] if alike else values, bins=1 if alike else bins, color=FIRST, alpha=0.45, linewidth=0)
+
+
 def panels(figure, count: int, columns: int = 3) -> list:
     """Axes for so many small panels; those too many are hidden."""
     rows = -(-count // columns)

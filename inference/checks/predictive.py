@@ -7,7 +7,7 @@ import pandas as pd
 
 from .answers import Answers, answers, first_starts
 from .check import Check, not_done
-from .drawing import FIRST, few_ticks, ink, panels, shortened
+from .drawing import bars, few_ticks, ink, panels, shortened
 from .statistics import statistics_of
 
 TITLE = "Does the model reproduce the answers?"
@@ -40,28 +40,34 @@ def check(fit, prob: float) -> Check:
         )
         said += f". Not reproduced: {told}."
 
-    def draw(figure):
-        for axes, (n, row) in zip(panels(figure, len(known)), known.iterrows(), strict=True):
-            values = replicates[n][np.isfinite(replicates[n])]
-            axes.hist(values, bins=24, color=FIRST, alpha=0.45, linewidth=0)
-            axes.axvline(row["observed"], color=ink(), linewidth=1.6)
-            label = f"{row['score']}: {row['statistic']}" if several else row["statistic"]
-            axes.set_title(shortened(label, 40), fontsize=7.5, fontweight="normal")
-            axes.set_yticks([])
-            axes.spines["left"].set_visible(False)
-            axes.margins(x=0.08)
-            few_ticks(axes.xaxis, 4)
-
     caption = (
         "Line: observed; bars: the same statistic of answers replicated from the fitted model, with new paths and new errors of "
         "the same clinicians at the same times. A line far out in the tail is something that the model does not reproduce."
     )
-    height = 0.4 + 1.15 * -(-len(known) // 3)
-    return Check("predictive", TITLE, odd.empty, said, table, draw, caption=caption, height=height)
+    return Check("predictive", TITLE, odd.empty, said, table, lambda figure: histograms(figure, known, replicates, several),
+                 caption=caption, height=height_of(known))  # fmt: skip
 
 
-def statistics(fit, prob: float) -> tuple[pd.DataFrame, dict[int, np.ndarray], list[Answers]]:
-    """Statistics of the observed and of the replicated answers.
+def histograms(figure, known: pd.DataFrame, replicates: dict[int, np.ndarray], several: bool) -> None:
+    """One panel for each statistic: its replicates, and the observed value."""
+    for axes, (n, row) in zip(panels(figure, len(known)), known.iterrows(), strict=True):
+        bars(axes, replicates[n], 24)
+        axes.axvline(row["observed"], color=ink(), linewidth=1.6)
+        label = f"{row['score']}: {row['statistic']}" if several else row["statistic"]
+        axes.set_title(shortened(label, 40), fontsize=7.5, fontweight="normal")
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.margins(x=0.08)
+        few_ticks(axes.xaxis, 4)
+
+
+def height_of(known: pd.DataFrame) -> float:
+    """Inches for so many panels."""
+    return 0.4 + 1.15 * -(-len(known) // 3)
+
+
+def statistics(fit, prob: float, found: list[Answers] | None = None) -> tuple[pd.DataFrame, dict[int, np.ndarray], list[Answers]]:
+    """Statistics of the observed and of the replicated answers; ``found`` are answers with other replicates.
 
     Returns
     -------
@@ -72,7 +78,7 @@ def statistics(fit, prob: float) -> tuple[pd.DataFrame, dict[int, np.ndarray], l
         Row of the table -> the statistic in each replicate.
     answers : list of Answers
     """
-    found = answers(fit)
+    found = answers(fit) if found is None else found
     facts = fit.facts["study"]
     starts, rows, replicates = first_starts(fit), [], {}
     edge = (1 - prob) / 2

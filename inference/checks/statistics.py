@@ -9,6 +9,7 @@ import numpy as np
 
 MOST_PAIRS = 60_000
 LAGS = (1, 2, 4, 8)  # in median gaps
+PARTS = 6  # of the study's answers in the order of time
 SHORT = 2.0  # median gaps that count as just after a start
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -59,11 +60,18 @@ def statistics_of(answers, gap: float, starts: np.ndarray, programmes, n_units: 
         slope = deviation(scores) @ late / spread if spread > 0 else np.full(len(scores), np.nan)
         return slope * np.ptp(time)
 
+    def seasons(scores):
+        away = deviation(scores)
+        by_part = np.zeros((len(scores), PARTS))
+        np.add.at(by_part, (slice(None), part), away)
+        return (by_part / np.maximum(np.bincount(part, minlength=PARTS), 1)).std(axis=1)
+
     def worst_unit(scores):
         size = np.bincount(answers.unit, minlength=n_units).astype(float)
         by_unit = means(scores, answers.unit, size)
         return np.nanmax(np.abs(by_unit - scores.mean(axis=1, keepdims=True)), axis=1)
 
+    part = np.minimum(np.argsort(np.argsort(time, kind="stable"), kind="stable") * PARTS // time.size, PARTS - 1)
     follows = who[1:] == who[:-1]
     out: dict[str, Statistic] = {
         "mean": lambda s: s.mean(axis=1),
@@ -75,6 +83,7 @@ def statistics_of(answers, gap: float, starts: np.ndarray, programmes, n_units: 
     if follows.any():
         out["kurtosis of successive changes"] = tail
         out["drift over the study, within clinicians"] = drift
+        out["SD between sixths of the study, within clinicians"] = seasons
     if n_units > 1:
         out["unit's mean furthest from the average"] = worst_unit
     for lag, pairs in lagged_pairs(who, time, gap):

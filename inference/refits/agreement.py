@@ -12,6 +12,9 @@ from scipy import stats
 from ..convergence import SAMPLE
 
 LEVEL = 0.01  # chance that two right fits are said to differ, over all numbers compared
+# Monte Carlo errors are estimated too, those of an interval's ends roughly, so that differences have longer tails than the normal
+# (benchmarks/doubling.py)
+FREEDOM = 50
 # what tables show: population, units, clinicians, effects; standardised effects are left aside
 POPULATION = (
     "level", "half_life", "alpha_population", "beta_population", "trait_sd", "process_sd", "error_sd_total", "rate_sd", "spread_sd",
@@ -63,7 +66,19 @@ def beyond(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
 
 def limit(count: int, level: float = LEVEL) -> float:
     """Monte Carlo errors that none of so many differences passes, but with this chance."""
-    return float(stats.norm.isf((1 - (1 - level) ** (1 / max(count, 1))) / 2))
+    return float(stats.t.isf((1 - (1 - level) ** (1 / max(count, 1))) / 2, FREEDOM))
+
+
+def independent(fit) -> float:
+    """How many independent quantities the reported ones are worth, by their correlations in the posterior.
+
+    The variance of a share of so many differences beyond a limit is that of as many independent ones: differences of two fits
+    go together as the quantities do, and the indicators that they pass a limit at most as the squares.
+    """
+    draws = np.stack([values.ravel() for values in _columns(fit).values()], axis=1)
+    draws = draws[:, np.ptp(draws, axis=0) > 0]
+    together = np.atleast_2d(np.corrcoef(draws, rowvar=False))
+    return float(len(together) ** 2 / (together**2).sum())
 
 
 def identical(one, other) -> bool:
@@ -71,7 +86,7 @@ def identical(one, other) -> bool:
     a, b = one.tree["posterior"].to_dataset(), other.tree["posterior"].to_dataset()
     if set(a.data_vars) != set(b.data_vars):
         return False
-    return all(np.array_equal(a[n].to_numpy(), b[n].transpose(*a[n].dims).to_numpy()) for n in a.data_vars)
+    return all(np.array_equal(a[n].to_numpy(), b[n].transpose(*a[n].dims).to_numpy(), equal_nan=True) for n in a.data_vars)
 
 
 def _columns(fit) -> dict[tuple[str, str], np.ndarray]:

@@ -16,7 +16,7 @@ import numpy as np
 from ...models.levers import LN2, levers
 from ...models.likelihood import filter as kalman
 from ...models.simulation import simulate
-from ..convergence import SAMPLE
+from ..convergence import SAMPLE, measures
 from ..derive import derive
 from ..sampling import Sampling
 from .jobs import run_jobs
@@ -44,22 +44,24 @@ def calibrate(
     seed : int
         Replicate n has the same parameters and answers however many there are.
     draws, tune, chains, target_accept
-        Of each refit; 99 of the draws, evenly spaced, are what the truth is ranked among.
+        Of each refit; 99 of the draws, evenly spaced, are what the truth is ranked among. They are as good as independent where
+        the effective sample size of each quantity is well above 99.
     **how
         As for `jobs.run_jobs`: ledger, workers, scheduler, progress.
 
     Returns
     -------
     dict
-        Plain values: ``ranks`` (by quantity, one rank from 0 to 99 a replicate), ``among`` (99), ``rhat``, ``divergences``,
-        ``tries``, ``seconds`` (by replicate), ``sampling``.
+        Plain values: ``ranks`` (by quantity, one rank from 0 to 99 a replicate), ``among`` (99), and by replicate ``rhat`` (the
+        largest), ``ess`` (the smallest effective sample size of what is ranked), ``divergences``, ``tries``, ``seconds``;
+        ``sampling``.
     """
     settings = Sampling(draws, tune, chains, seed, target_accept)
     given = {"model": model, "study": study, "settings": settings}
     done = list(run_jobs(prepare, given, work, {f"replicate {n}": n for n in range(replicates)}, **how).values())
     names = list(done[0]["ranks"])
     out = {"ranks": {name: [r["ranks"][name] for r in done] for name in names}, "among": RANKS, "sampling": vars(settings)}
-    return out | {key: [r[key] for r in done] for key in ("rhat", "divergences", "tries", "seconds")}
+    return out | {key: [r[key] for r in done] for key in ("rhat", "ess", "divergences", "tries", "seconds")}
 
 
 def prepare(given: Mapping) -> tuple[Refit, Sampling]:
@@ -73,11 +75,16 @@ def work(context, number: int) -> dict:
     new = simulate(refit.model, refit.study, seed=np.random.default_rng([settings.seed, number]), rounded=False)
     capacity = new.study.surveys["capacity"].to_numpy(float)
     fitted = refit.sample(capacity, replace(settings, seed=settings.seed + number), limit=RHAT_RETRY)
-    truth, values = _truth(refit, new, capacity), _values(refit, fitted)
-    chosen = np.linspace(0, fitted.draws.chains * fitted.draws.draws - 1, RANKS).astype(int)
+    # numbers of this replicate alone: with the same ones in each, ranks of single clinicians would not be uniform
+    truth, values = _truth(refit, new, capacity), _values(refit, fitted, np.random.default_rng([settings.seed, number, 1]))
+    # an effect that a programme was not let have, or a layer left out, is the same in every draw: there is nothing to rank
+    truth = {name: true for name, true in truth.items() if np.ptp(values[name]) > 1e-12 * np.abs(values[name]).max()}
+    shape = (fitted.draws.chains, fitted.draws.draws)
+    ess = measures(np.stack([values[name].reshape(shape) for name in truth], axis=2))["ess_bulk"].min()
+    chosen = np.linspace(0, shape[0] * shape[1] - 1, RANKS).astype(int)
     return {
         "ranks": {name: int((values[name][chosen] < true).sum()) for name, true in truth.items()},
-        "rhat": fitted.rhat, "divergences": fitted.divergences, "tries": fitted.tries,
+        "rhat": fitted.rhat, "ess": float(ess), "divergences": fitted.divergences, "tries": fitted.tries,
         "seconds": round(time.perf_counter() - started, 2),
     }  # fmt: skip
 
@@ -87,7 +94,11 @@ def _members(count: int) -> list[int]:
 
 
 def _truth(refit: Refit, new, capacity) -> dict[str, float]:
-    """Every quantity that is ranked, at the parameters that the answers were drawn with."""
+    """Every quantity that is ranked, at the parameters that the answers were drawn with.
+
+    What is a monotone function of one parameter (``beta_population``, ``level_rate_correlation``) has that parameter's ranks
+    and is left out.
+    """
     p, design = new.parameters, refit.design
     lever = levers(p, design, refit.model, np)
     out = {}
@@ -96,7 +107,7 @@ def _truth(refit: Refit, new, capacity) -> dict[str, float]:
             out |= _named(parameter.name, np.asarray(p[parameter.name]))
     out |= {
         "alpha_population": p["level"] * LN2 / p["half_life"], "trait_sd": lever.trait_sd, "process_sd": lever.omega,
-        "error_sd": lever.error_sd,
+        "error_sd_total": np.sqrt(lever.error_sd**2 + design.error_floor[0]),
     }  # fmt: skip
     for i in _members(design.n_clinicians):
         for name in ("alpha", "beta", "capacity"):
@@ -111,13 +122,13 @@ def _truth(refit: Refit, new, capacity) -> dict[str, float]:
                 f"capacity_change[{k + 1}]": effect["capacity_change"]}  # fmt: skip
     data = replace(design, survey_score=capacity).data(start_anchor=0.0 if refit.model.start == "free" else 1.0)
     out["log_likelihood"] = kalman.log_likelihood(*data, *lever.arguments)[0].sum()
-    return {name: float(value) for name, value in out.items() if name not in _fixed(refit)}
+    return {name: float(value) for name, value in out.items()}
 
 
-def _values(refit: Refit, fitted) -> dict[str, np.ndarray]:
+def _values(refit: Refit, fitted, rng) -> dict[str, np.ndarray]:
     """The same quantities in every draw, chains joined."""
     draws, posterior, design = fitted.draws, fitted.posterior, refit.design
-    derived, contrasts, _, log_likelihood = derive(draws, np.random.default_rng([design.n_clinicians, draws.draws]))
+    derived, contrasts, _, log_likelihood = derive(draws, rng)
     out = {}
     for parameter in refit.table:
         if not parameter.latent:
@@ -126,8 +137,7 @@ def _values(refit: Refit, fitted) -> dict[str, np.ndarray]:
     def of(name):
         return _joined(posterior[name].transpose(*SAMPLE, ...).to_numpy())
 
-    out |= {name: of(name) for name in ("alpha_population", "trait_sd", "process_sd")}
-    out["error_sd"] = np.sqrt(np.maximum(of("error_sd_total") ** 2 - design.error_floor[0], 0.0))
+    out |= {name: of(name) for name in ("alpha_population", "trait_sd", "process_sd", "error_sd_total")}
     clinician = {"alpha": _joined(derived["alpha"][1]), "beta": of("beta"), "capacity": _joined(derived["capacity"][1])}
     for i in _members(design.n_clinicians):
         out |= {f"{name}[clinician {i + 1}]": value[:, i] for name, value in clinician.items()}
@@ -139,13 +149,6 @@ def _values(refit: Refit, fitted) -> dict[str, np.ndarray]:
         out[f"capacity_change[{k + 1}]"] = _joined(contrasts["capacity_change"][1])[:, k]
     out["log_likelihood"] = _joined(log_likelihood).sum(axis=1)
     return out
-
-
-def _fixed(refit: Refit) -> set[str]:
-    """Effects that a programme was not let have: the same in every draw, so there is nothing to rank."""
-    design = refit.design
-    acts = {"alpha": design.on_alpha, "beta": design.on_beta}
-    return {f"theta_{lever}[{k + 1}]" for lever, on in acts.items() for k in range(on.size) if not on[k]}
 
 
 def _named(name: str, value: np.ndarray, leading: int = 0) -> dict[str, np.ndarray]:

@@ -19,12 +19,14 @@ from .jobs import run_jobs
 from .refit import Refit, Refitted
 
 ORIGINS = (1 / 2, 2 / 3, 5 / 6)  # shares of the study's answers after which the future begins
+KINDS = ("clinician", "unit", "future")
+RHAT_RETRY = 1.05  # R-hat from which a refit is tried once more
 FRESH = 4  # sets of effects of a clinician or unit who is not there, for each draw
 
 
 def cross_validate(
     model, study, *, folds: int = 10, draws: int = 500, tune: int = 500, chains: int = 2, seed: int = 1,
-    target_accept: float = 0.85, prob: float = 0.89, **how,
+    target_accept: float = 0.85, prob: float = 0.89, kinds=KINDS, **how,
 ) -> dict:  # fmt: skip
     """Fit without some clinicians, without some units, and without the future, and predict what was left out.
 
@@ -38,6 +40,8 @@ def cross_validate(
         Of each refit.
     prob : float
         Probability of the forecasts' intervals.
+    kinds : sequence of str
+        Of "clinician", "unit" and "future".
     **how
         As for `jobs.run_jobs`: ledger, workers, scheduler, progress.
 
@@ -49,12 +53,12 @@ def cross_validate(
         answer: clinician, time, observed, median, mean, low, high, crps, last, average), ``refits`` (divergences, rhat, tries).
     """
     settings = Sampling(draws, tune, chains, seed, target_accept)
-    plan = plan_folds(study, folds, seed)
+    plan = {kind: fold for kind, fold in plan_folds(study, folds, seed).items() if kind in kinds}
     jobs = {}
     for kind, fold in plan.items():
         for n in np.unique(fold):
             jobs[f"{kind} {n + 1}"] = {"kind": kind, "left_out": np.flatnonzero(fold == n).tolist()}
-    for n, (begin, end) in enumerate(windows(study)):
+    for n, (begin, end) in enumerate(windows(study) if "future" in kinds else []):
         jobs[f"future {n + 1}"] = {"kind": "future", "begin": begin, "end": end}
     given = {"model": model, "study": study, "settings": settings, "prob": prob}
     done = run_jobs(prepare, given, work, jobs, **how)
@@ -105,12 +109,12 @@ def work(context, job: Mapping) -> dict:
     who, time = occasions["clinician"].to_numpy()[at], occasions["time"].to_numpy(float)[at]
     if job["kind"] == "future":
         hidden = time > job["begin"]
-        fitted = refit.sample(np.where(hidden, np.nan, capacity), given["settings"])
+        fitted = refit.sample(np.where(hidden, np.nan, capacity), given["settings"], limit=RHAT_RETRY)
         wanted = np.flatnonzero(hidden & (time <= job["end"]) & ~np.isnan(capacity))
         found = _forecast(refit, fitted, wanted, who, time, given["prob"])
     else:
         left_out = np.array(job["left_out"], int)
-        fitted = refit.sample(np.where(np.isin(who, left_out), np.nan, capacity), given["settings"])
+        fitted = refit.sample(np.where(np.isin(who, left_out), np.nan, capacity), given["settings"], limit=RHAT_RETRY)
         found = _unseen(refit, fitted, left_out, who, job["kind"])
     convergence = {"divergences": fitted.divergences, "rhat": fitted.rhat, "tries": fitted.tries}
     return found | {"refit": convergence}

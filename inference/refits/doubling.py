@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...datasets.errors import UserError
-from .agreement import agreement
+from .agreement import agreement, independent
 from .ledger import Ledger
 
 JOB = "twice the draws"
@@ -24,8 +24,10 @@ def doubling(fit, *, prob: float = 0.89, ledger: Ledger | None = None, progress:
     -------
     dict
         Plain values: ``rows`` (the largest differences, of the population and the effects all), ``count`` (numbers compared), ``z``
-        (all differences in Monte Carlo errors), ``relative`` (largest difference in posterior standard deviations), and the
-        second fit's ``sampling``, ``rhat``, ``divergences``, ``warnings``.
+        (all differences in Monte Carlo errors), ``independent`` (how many independent ones they are worth), ``relative`` (largest
+        difference of a mean of the population or of an effect, in posterior standard deviations), ``percent`` (the same in percent of
+        the mean, where its interval leaves out 0), and the second fit's ``sampling``, ``rhat``, ``ess``, ``divergences``,
+        ``warnings``.
     """
     ledger = ledger or Ledger()
     if JOB not in ledger.results:
@@ -47,8 +49,19 @@ def _compared(fit, prob: float, progress: bool) -> dict:
         ["first", "size"], ascending=[True, False], kind="stable"
     )
     rows = order.head(MOST_ROWS).drop(columns=["size", "first"]).to_dict("records")
+    means = table[(table["group"] != "members") & (table["what"] == "mean")]
     return {
         "rows": rows, "count": len(table), "z": np.round(table["z"].to_numpy(), 4).tolist(),
-        "relative": float((table["other"] - table["one"]).abs().div(table["sd"]).max()), "sampling": twice,
-        "rhat": float(again.diagnostics["rhat"].max()), "divergences": again.divergences, "warnings": again.warnings,
+        "independent": independent(fit), "relative": float((means["other"] - means["one"]).abs().div(means["sd"]).max()),
+        "percent": _percent(table, means), "sampling": twice, "rhat": float(again.diagnostics["rhat"].max()),
+        "ess": float(again.diagnostics[["ess_bulk", "ess_tail"]].min().min()), "divergences": again.divergences,
+        "warnings": again.warnings,
     }  # fmt: skip
+
+
+def _percent(table, means) -> float | None:
+    """WAMBS' relative deviation; of a mean near 0 it says nothing."""
+    low, high = (table[table["what"] == end].set_index("quantity")["one"] for end in ("low", "high"))
+    known = means[means["quantity"].map(low * high) > 0]
+    deviation = (known["other"] - known["one"]).abs() / known["one"].abs()
+    return 100 * float(deviation.max()) if len(deviation) else None

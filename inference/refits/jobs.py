@@ -7,19 +7,21 @@ unpickled.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from typing import Any
 
 from ...datasets.errors import UserError
 from .ledger import Ledger
 
 LOCAL = "local"
+WAIT_SCHEDULER, WAIT_WORKERS = 5, 60  # seconds
 _PREPARED: dict[str, Any] = {}  # of this process
 _LOCK = threading.Lock()
 
@@ -58,7 +60,7 @@ def run_jobs(
     Raises
     ------
     UserError
-        For a scheduler that cannot be reached, or without ``dask.distributed``.
+        For a scheduler that cannot be reached or has no workers, without ``dask.distributed``, and if a process was killed.
     KeyboardInterrupt
         On Ctrl-C; what is done is in the ledger.
     """
@@ -73,7 +75,8 @@ def run_jobs(
             done = ((name, _one(key, prepare, given, work, job)) for name, job in missing.items())
         else:
             done = _over_processes(several, key, prepare, given, work, missing)
-        with _bar(progress, len(jobs), len(jobs) - len(missing)) as advance:
+        # closed at once where the ledger cannot be written: or else the workers would go on with all that is left
+        with closing(done), _bar(progress, len(jobs), len(jobs) - len(missing)) as advance:
             for name, result in done:
                 ledger.add(name, result)
                 advance()
@@ -103,6 +106,7 @@ def _ignore_interrupts() -> None:
 
 def _over_processes(workers, key, prepare, given, work, jobs) -> Iterator[tuple[str, dict]]:
     from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import active_children, get_context
 
     before = set(active_children())
@@ -112,12 +116,16 @@ def _over_processes(workers, key, prepare, given, work, jobs) -> Iterator[tuple[
         futures = {pool.submit(_one, key, prepare, given, work, job): name for name, job in jobs.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
-    except BaseException:
+        pool.shutdown()
+    except BaseException as error:
         for child in set(active_children()) - before:
             child.terminate()
-        raise
-    finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(
+                "a process that refits was ended from outside, as systems do that run out of memory; fewer workers need less."
+            ) from None
+        raise
 
 
 def _over_dask(scheduler, workers, key, prepare, given, work, jobs) -> Iterator[tuple[str, dict]]:
@@ -125,31 +133,49 @@ def _over_dask(scheduler, workers, key, prepare, given, work, jobs) -> Iterator[
         from distributed import Client, LocalCluster, as_completed
     except ImportError:
         raise UserError('a Dask scheduler needs dask.distributed; install "equipoise[cluster]".') from None
-    cluster = None
-    if isinstance(scheduler, Client):
-        client = scheduler
-    elif scheduler == LOCAL:
-        cluster = LocalCluster(n_workers=workers or cores(), threads_per_worker=1, dashboard_address=None)
-        client = Client(cluster)
-    else:
+    with ExitStack() as opened:
+        if isinstance(scheduler, Client):
+            client = scheduler
+        elif scheduler == LOCAL:
+            count = min(workers or cores(), len(jobs))
+            quiet = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}  # Ctrl-C is to end in one message
+            cluster = opened.enter_context(LocalCluster(n_workers=count, threads_per_worker=1, **quiet))
+            client = opened.enter_context(Client(cluster))
+        else:
+            _reach(scheduler)
+            client = opened.enter_context(Client(scheduler))
         try:
-            client = Client(scheduler, timeout="10s")
-        except (OSError, ValueError, TypeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
-                f"the Dask scheduler {scheduler!r} cannot be reached ({reason}); give an address such as "
-                f'"tcp://host:8786", or "{LOCAL}" for this machine.'
-            ) from None
-    try:
-        shared = client.scatter(given, broadcast=True)
+            client.wait_for_workers(1, timeout=WAIT_WORKERS)
+        except TimeoutError:
+            raise UserError(f"the Dask scheduler {scheduler!r} has no workers; start some with `dask worker ADDRESS`.") from None
+        # a name of its own (no hash): a second call's may be gone when the first call's is released
+        shared = client.scatter(given, broadcast=True, hash=False)
         futures = {client.submit(_one, key, prepare, shared, work, job, pure=False): name for name, job in jobs.items()}
-        for future in as_completed(list(futures)):
-            yield futures[future], future.result()
-    finally:
-        if client is not scheduler:
-            client.close()
-        if cluster is not None:
-            cluster.close()
+        try:
+            for future in as_completed(list(futures)):
+                yield futures[future], future.result()
+        finally:
+            client.cancel(list(futures))  # what a cluster that goes on would still do
+
+
+def _reach(address: str) -> None:
+    """Raise `UserError` for an address without a scheduler: a client that fails to connect keeps trying to close for long."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    from distributed.core import connect
+
+    async def knock():
+        await (await connect(address, timeout=WAIT_SCHEDULER)).close()
+
+    try:
+        with ThreadPoolExecutor(1) as apart:  # a notebook has a loop of its own in this thread
+            apart.submit(asyncio.run, knock()).result()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"the Dask scheduler {address!r} cannot be reached ({str(error).splitlines()[0]}); give an address such as "
+            f'"tcp://host:8786", or "{LOCAL}" for this machine.'
+        ) from None
 
 
 @contextmanager

@@ -24,6 +24,8 @@ class Refitted:
     ----------
     posterior : Dataset (chain, draw, ...)
         The sampled parameters and what the model computes beside them.
+    stats : Dataset (chain, draw)
+        The sampler's statistics.
     draws : Draws
         The same with the design that holds the answers that were fitted.
     divergences : int
@@ -33,6 +35,7 @@ class Refitted:
     """
 
     posterior: xr.Dataset
+    stats: xr.Dataset
     draws: Draws
     divergences: int
     rhat: float
@@ -60,7 +63,8 @@ class Refit:
         settings : Sampling
             One after another: chains of a refit share one core, since refits run side by side.
         tries : int
-            2: as in `equipoise.fit`, a second and stricter try where a draw diverged or R-hat passes ``limit``.
+            2: as in `equipoise.fit`, a second and stricter try where a draw diverged or R-hat passes ``limit``; twice as long, since
+            refits have few draws.
         """
         design = replace(self.design, survey_score=np.array(capacity, float))
         data = likelihood_data(design, self.model)
@@ -68,16 +72,20 @@ class Refit:
         tried = 0
         while True:
             tried += 1
-            tree, _ = sample(compiled, settings, progress=False, cores=1)
+            tree, complete = sample(compiled, settings, progress=False, cores=1)
+            if not complete:
+                raise KeyboardInterrupt  # what is left of a refit is no result
             posterior = tree["posterior"].to_dataset()
             divergences = int(tree["sample_stats"]["diverging"].sum())
             rhat = self.worst(posterior)
             if tried == tries or (not divergences and rhat <= limit):
                 break
-            settings = replace(settings, target_accept=1 - (1 - settings.target_accept) / 5)
+            settings = replace(
+                settings, target_accept=1 - (1 - settings.target_accept) / 5, draws=2 * settings.draws, tune=2 * settings.tune
+            )
         values = {p.name: posterior[p.name].transpose(*SAMPLE, *p.dims).to_numpy() for p in self.table}
         draws = Draws(self.model, self.study, design, values, posterior.sizes["chain"], posterior.sizes["draw"])
-        return Refitted(posterior, draws, divergences, rhat, tried)
+        return Refitted(posterior, tree["sample_stats"].to_dataset(), draws, divergences, rhat, tried)
 
     def worst(self, posterior: xr.Dataset) -> float:
         columns = [

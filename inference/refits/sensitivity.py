@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
 
 from ...datasets.dropout import left_early
-from ...datasets.errors import UserError
+from ...datasets.errors import UserError, is_number
 from ..convergence import SAMPLE
 from .jobs import run_jobs
-from .variants import VARIANTS, check_names
+from .ledger import Ledger
+from .variants import VARIANTS, check_names, influential
 
 POPULATION = ("capacity", "half_life", "trait_sd", "process_sd", "error_sd_total")
 EFFECTS = ("capacity_change", "ratio_alpha", "ratio_beta")
+RETRY = 1.02  # half the draws have a larger R-hat by chance
 KEPT = ("median", "low", "high", "mean", "sd", "mcse_mean", "p_positive", "rhat")
 
 
 def sensitivity(
     fit, *, other=None, only=None, draws: int | None = None, tune: int | None = None, prob: float = 0.89, estimands: Mapping | None = None,
-    delta: float | None = None, **how,
+    delta: float | None = None, ledger: Ledger | None = None, **how,
 ) -> dict:  # fmt: skip
     """Fit the model again under each other assumption that applies.
 
@@ -28,10 +32,10 @@ def sensitivity(
     ----------
     fit : Fit
         With its study.
-    other : Study, optional
+    other : Study or function () -> Study, optional
         The same study under the other reading of ``holds``; without it that variant is not done.
     only : list of str, optional
-        Names in `VARIANTS`; default: all.
+        Names in `VARIANTS`; default: all. What the ledger holds already is shown too.
     draws, tune : int, optional
         Of each chain of a refit; default: half of those of the fit, at least 500 (or as many as it has).
     prob : float
@@ -40,17 +44,27 @@ def sensitivity(
     delta : float, optional
         Points (0-100) by which those who left early while exposed are taken to be lower under the programme, than the model
         says of them. It has no default; without it only the delta at which the conclusion turns is given.
+    ledger : Ledger, optional
+        Takes the refits as they come.
     **how
-        As for `jobs.run_jobs`: ledger, workers, scheduler, progress.
+        As for `jobs.run_jobs`: workers, scheduler, progress.
 
     Returns
     -------
     dict
-        Plain values: ``variants`` (name, words, believed, done or why not, rows, divergences, rhat, seconds; the fit itself
-        first) and ``dropout`` (by programme: left, exposed, share, and the deltas at which the median and the interval's
-        end reach no effect).
+        Plain values: ``variants`` (the fit itself first: name, words, believed, and either rows, divergences, draws, rhat, seconds,
+        or why_not; ``clinicians``, the codes of those left out) and ``dropout`` (by programme: left, exposed, share, and the deltas
+        at which the median and the interval's end reach no effect).
+
+    Raises
+    ------
+    UserError
+        For names of assumptions and a delta that make no sense. An assumption that does not apply is in the result, with why.
     """
     check_names(only)
+    if delta is not None and not is_number(delta):
+        raise UserError(f"delta must be a number of points (0-100), such as -5; got {delta!r}.")
+    ledger = Ledger() if ledger is None else ledger
     study, model = fit.study, fit.model
     sampling = fit.facts["sampling"]
     fewer = {"draws": draws or _half(sampling["draws"]), "tune": tune or _half(sampling["tune"])}
@@ -60,24 +74,23 @@ def sensitivity(
     }  # fmt: skip
     jobs, undone = {}, {}
     for name, variant in VARIANTS.items():
-        if only and name not in only:
+        if only and name not in (*only, *ledger.results):
             continue
         try:
             made = variant.make(model, study, fit, other)
+            if made is not None:
+                made[0].equations(made[1])  # meets whatever does not fit before anything is sampled
+                jobs[name] = made
         except UserError as error:
             undone[name] = str(error)
-            continue
-        if made is not None:
-            jobs[name] = made
-        elif name == "holds" and study.holds is not None:
-            undone[name] = "the study under the other reading is not at hand"
-    done = run_jobs(_prepare, given, _work, jobs, **how)
-    base = {"name": "base", "words": "as fitted", "believed": True, "rows": rows_of(fit, given["asked"], prob),
-            "divergences": fit.divergences, "rhat": float(fit.diagnostics["rhat"].max()), "seconds": None}  # fmt: skip
+    done = run_jobs(_prepare, given, _work, jobs, ledger=ledger, **how)
+    base = {"name": "base", "words": "as fitted", "believed": True, "seconds": None} | _summary(fit, given)
     variants = [base]
     for name, variant in VARIANTS.items():
         head = {"name": name, "words": variant.words, "believed": variant.believed}
         if name in done:
+            if name == "not_influential":
+                head["clinicians"] = influential(fit).tolist()
             variants.append(head | done[name])
         elif name in undone:
             variants.append(head | {"why_not": undone[name]})
@@ -105,14 +118,28 @@ def _work(given: Mapping, job) -> dict:
 
     model, study = job
     started = time.perf_counter()
-    try:
-        found = fit_again(model, study, **given["settings"], progress=False, cores=1)
-    except UserError as error:
-        return {"why_not": str(error)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # convergence is in the result
+        try:
+            found = fit_again(model, study, **given["settings"], progress=False, cores=1, retry_above=RETRY)
+            return _summary(found, given) | {"seconds": round(time.perf_counter() - started, 1)}
+        except UserError as error:
+            return {"why_not": str(error)}
+        except RuntimeError as error:  # the sampler found no place to start from
+            return {"why_not": f"it could not be sampled ({str(error).splitlines()[0]})"}
+
+
+def _summary(fit, given: Mapping) -> dict:
+    posterior = fit.tree["posterior"]
     return {
-        "rows": rows_of(found, given["asked"], given["prob"]), "divergences": found.divergences,
-        "rhat": float(found.diagnostics["rhat"].max()), "seconds": round(time.perf_counter() - started, 1),
+        "rows": rows_of(fit, given["asked"], given["prob"]), "divergences": fit.divergences,
+        "draws": posterior.sizes["chain"] * posterior.sizes["draw"], "rhat": _plain(fit.diagnostics["rhat"].max()),
     }  # fmt: skip
+
+
+def _plain(value) -> float | None:
+    value = float(value)
+    return value if math.isfinite(value) else None
 
 
 def rows_of(fit, asked: Mapping, prob: float) -> list[dict]:
@@ -122,13 +149,13 @@ def rows_of(fit, asked: Mapping, prob: float) -> list[dict]:
         table = fit.estimands(prob=prob, **asked)
         table = table[(table["group"] == table["group"].iloc[0]) & (table["against"] != "")]
         out = [
-            {"option": r["option"], "against": r["against"], "estimand": r["estimand"]} | {k: float(r[k]) for k in KEPT}
+            {"option": r["option"], "against": r["against"], "estimand": r["estimand"]} | {k: _plain(r[k]) for k in KEPT}
             for _, r in table.iterrows()
         ]
     population = fit.population(prob).set_index("quantity")
     for name in POPULATION:
         row = population.loc[name]
-        out.append({"option": "", "against": "", "estimand": name} | {k: float(row[k]) for k in KEPT})
+        out.append({"option": "", "against": "", "estimand": name} | {k: _plain(row[k]) for k in KEPT})
     return out
 
 
@@ -160,7 +187,8 @@ def dropout(fit, prob: float, delta: float | None) -> list[dict]:
             end = low if low > 0 else high if high < 0 else None
             entry |= {"delta_median": -median / share, "delta_interval": None if end is None else -end / share}
             if delta is not None:
-                entry |= {"delta": delta, **{f"{q}_delta": v + delta * share for q, v in
-                                             (("median", median), ("low", low), ("high", high))}}  # fmt: skip
+                moved = {"median": median, "low": low, "high": high}
+                entry |= {"delta": delta, "p_positive_delta": float((change[:, k] + delta * share > 0).mean())}
+                entry |= {f"{q}_delta": v + delta * share for q, v in moved.items()}
         out.append(entry)
     return out

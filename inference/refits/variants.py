@@ -157,6 +157,7 @@ SPREAD_PRIORS = (
 )  # fmt: skip
 
 VARIANTS = {
+    "all_layers": Variant("trait, process and error all in the model", _option("left_out", "none")),
     "no_error": Variant("measurement error left out (rounding stays)", _left_out("error"), believed=False),
     "no_trait": Variant("differences between clinicians' levels left out", _left_out("trait"), believed=False),
     **{

@@ -134,7 +134,7 @@ def leave_one_out(
 ):  # fmt: skip
     """Mean, variance and log density of each answer given all other answers of its clinician.
 
-    From the smoother's residuals (de Jong 1989, Biometrika 75): with u = inv(Sigma) (y - mu) and D the diagonal of
+    From the smoother's residuals (de Jong 1988, Biometrika 75): with u = inv(Sigma) (y - mu) and D the diagonal of
     inv(Sigma), answer r given the rest is Normal(y_r - u_r / D_r, 1 / D_r). The level's column enters by the
     rank-one inverse; D is formed as a ratio of leave-one-out sums, so that no precision is lost where the level is
     known almost entirely from one answer.

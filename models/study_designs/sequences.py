@@ -28,6 +28,21 @@ def sequences(pattern: Pattern) -> dict:
         clinician's first survey rather than calendar times, which is so where dates differ by recruitment alone.
         ``left_out``: clinicians in patterns beyond the twelve commonest.
     """
+    shown, relative = _shown(pattern)
+    return {
+        "sequences": [{key: value for key, value in s.items() if key != "members"} for s in shown],
+        "since_first_survey": relative,
+        "left_out": pattern.n_clinicians - sum(s["clinicians"] for s in shown),
+    }
+
+
+def members(pattern: Pattern) -> list[list[int]]:
+    """Codes of the clinicians in each of the `sequences`, in their order."""
+    return [s["members"] for s in _shown(pattern)[0]]
+
+
+def _shown(pattern: Pattern) -> tuple[list[dict], bool]:
+    """The commonest patterns, and whether their times are those since the clinician's first survey."""
     by_date = _patterns(pattern, np.full(pattern.n_clinicians, pattern.first.min()))
     by_wait = _patterns(pattern, pattern.first)
     apart = pattern.same_waits and not pattern.same_dates
@@ -35,11 +50,7 @@ def sequences(pattern: Pattern) -> dict:
     found = by_wait if relative else by_date
     shown = sorted(found, key=lambda s: -s["clinicians"])[:MOST_SEQUENCES]
     shown.sort(key=lambda s: (s["start"] is None, [(a, np.inf if b is None else b) for a, b in s["spells"]]))
-    return {
-        "sequences": shown,
-        "since_first_survey": relative,
-        "left_out": pattern.n_clinicians - sum(s["clinicians"] for s in shown),
-    }
+    return shown, relative
 
 
 def _patterns(p: Pattern, zero: np.ndarray) -> list[dict]:
@@ -72,6 +83,7 @@ def _patterns(p: Pattern, zero: np.ndarray) -> list[dict]:
                 "end": spells[-1][1] if spells else None,
                 "spells": spells,
                 "clinicians": len(who),
+                "members": who,
                 "units": len(set(p.unit[who].tolist())),
             }
         )

@@ -28,7 +28,7 @@ def draw(material) -> Drawn | None:
             for start, end in sequence["spells"]:
                 begin, stop = start + shift, last if end is None else end + shift
                 axes.barh(row, _width(material, begin, stop), left=material.time.place(begin), height=0.72, color=colour, alpha=0.75)
-            units = f", {count(sequence['units'], 'unit')}" if len(material.unit_names) > 1 else ""
+            units = f", {count(sequence['units'], 'unit')}" if sequence["units"] and len(material.unit_names) > 1 else ""
             names.append(f"{count(sequence['clinicians'], 'clinician')}{units}")
         axes.set_yticks(range(len(names)), names, fontsize=7.5)
         axes.set_ylim(len(names) - 0.4, -0.6)

@@ -14,6 +14,8 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.figure import Figure
 
+from ..format import without_controls
+
 WIDTH = 7.2  # inches: the width of a printed page's text
 PAGE_SCALE = 1.2  # a screen is read from further away
 
@@ -121,7 +123,8 @@ def to_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     figure.clear()
-    return buffer.getvalue()
+    # whoever drew it: no name may break the document, or turn the direction of what stands around it
+    return without_controls(buffer.getvalue())
 
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
@@ -134,7 +137,7 @@ def for_file(svg: str, alt: str) -> str:
     """An SVG file that stands alone, in the colours for white paper, with its description inside."""
     root = _tidied(svg, "", {})
     title = ElementTree.Element(f"{{{_SVG}}}title")
-    title.text = alt
+    title.text = without_controls(alt)
     root.insert(0, title)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 

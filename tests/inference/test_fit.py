@@ -299,7 +299,7 @@ def with_divergences(raw, count):
 
 def judged_converged(monkeypatch):
     """Leave divergences as the only thing that can be wrong."""
-    monkeypatch.setattr(fitting, "needs_second_try", lambda table, divergences: bool(divergences))
+    monkeypatch.setattr(fitting, "needs_second_try", lambda table, divergences, *limit: bool(divergences))
     monkeypatch.setattr(fitting, "problems", lambda table, divergences, draws: ["diverged"] if divergences else [])
 
 

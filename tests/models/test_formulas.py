@@ -1,11 +1,15 @@
+import ast
+import builtins
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from equipoise.datasets import UserError
-from equipoise.models.formulas import check_formula, design_columns
+from equipoise.models.formulas import FUNCTIONS, check_formula, design_columns
 
 FRAME = pd.DataFrame(
     {
@@ -161,6 +165,42 @@ log(None)
 poly(sleep, 2, raw=True)
 scale(sleep, _state=sleep)
 poly(sleep, 2, _context=1)
+exp(workload, sleep)
+exp(workload, out=sleep)
+exp(workload, where=0)
+log(sleep, dtype=role)
+log(sleep, signature=1)
+center(sleep, 1)
+scale(sleep, 1, 1)
+C(role, sleep)
+C(role, contrasts=sleep)
+bs(sleep, knots=workload)
+bs(sleep, df=workload)
+poly(sleep, degree=workload)
+log(1)
+poly(1, 2)
+{I(sleep)}
+{sleep.mean()}
+{__import__('os').system('touch owned')} + sleep
+log({sleep})
+`sleep`.to_csv('owned')
+`__builtins__`
+__builtins__
+__loader__
+formulaic
+np
+patsy
+contr
+ℐ(sleep)
+open ('owned', 'w')
+𝗼𝗽𝗲𝗻('owned', 'w')
+log(ｏpen('owned', 'w'))
+log(sleep, **{'out': sleep})
+log(*sleep)
+basis_spline(sleep)
+cubic_spline(sleep)
+encode_contrasts(role)
+offset(sleep)
 """.strip().splitlines()
 
 MALFORMED = """
@@ -213,6 +253,11 @@ DEEP = [
     "log(" + "-" * 5000 + "sleep)",
     "log(\x00)",
     "sleep\nimport os",
+    "(" * 3000 + "sleep" + ")" * 3000,
+    " + ".join(["sleep"] * 5000),
+    "*".join(f"log({'log(' * i}sleep{')' * i})" for i in range(20)),  # a million terms
+    "*".join(f"poly(sleep, {90 + i})" for i in range(6)),  # a million million columns
+    "poly(sleep, 99) : poly(workload, 99)",
 ]
 
 
@@ -301,3 +346,65 @@ def test_the_intercept_cannot_be_taken_away(formula):
     """Without it all categories would get a column, and their sum could not be told from the level."""
     with pytest.raises(UserError, match="intercept"):
         columns(formula)
+
+
+def test_a_column_called_as_a_transform_does_not_stand_in_for_it():
+    frame = FRAME.assign(log=1.5, np=2.0)
+    matrix = design_columns("log(sleep) + np", frame, [*COLUMNS, "log", "np"])
+    np.testing.assert_allclose(matrix["log(sleep)"], np.log(SLEEP))
+    assert list(matrix) == ["log(sleep)", "np"]
+
+
+def test_formulaic_evaluates_names_of_columns_and_transforms_only(monkeypatch):
+    """It does call `eval`, but on code in which no other name stands, and with nothing of the caller's in reach."""
+    secret = object()
+    real, seen = builtins.eval, []
+
+    def watched(code, *spaces):
+        names = code.co_names if hasattr(code, "co_names") else [n.id for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)]
+        seen.append((set(names), spaces))
+        return real(code, *spaces)
+
+    monkeypatch.setattr(builtins, "eval", watched)
+    columns("log(sleep) + poly(workload, 2):role + bs(sleep, df=4) + scale(workload) + center(sleep) + exp(workload) + C(role)")
+    assert seen
+    for names, spaces in seen:
+        assert names <= {*FUNCTIONS, *COLUMNS, "get_required_variables"}, names  # the last is formulaic's own
+        for space in spaces:
+            assert not any(value is secret or value is sys.modules["os"] for value in dict(space).values())
+
+
+ALPHABET = st.sampled_from(
+    ["sleep", "workload", "role", "`hours slept`", "log", "exp", "C", "poly", "bs", "scale", "center", "(", ")", "+", "-", "*", ":",
+     "/", ",", " ", "1", "0", "2", "df=4", "**", "^", "~", "|", "{", "}", "[", "]", ".", "`", "'", '"', "\\", "#", ";", ":=", "=",
+     "lambda", "open",
+     "__import__", "eval", "exec", "os", "system", "__class__", "I", "Q", "f'",
+     "\n", "\0", "\u202e", "if", "for", "in", "not", "@", "%", "$"]
+)  # fmt: skip
+WELL_FORMED = st.recursive(
+    st.sampled_from(["sleep", "workload", "role", "`hours slept`", "log(sleep)", "exp(workload)", "poly(sleep, 2)", "bs(workload, df=4)",
+                     "C(role)", "scale(sleep)", "1"]),
+    lambda inner: st.tuples(inner, st.sampled_from([" + ", " - ", "*", ":", "/"]), inner).map(lambda p: f"({p[0]}{p[1]}{p[2]})"),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(formula=st.one_of(st.lists(ALPHABET, max_size=14).map("".join), st.text(max_size=30), WELL_FORMED))
+def test_any_text_is_a_finite_design_or_a_clear_error(formula, executed):
+    seen, armed = executed
+    before = FRAME.copy()
+    armed.append(True)
+    try:
+        matrix = columns(formula)
+    except UserError as error:
+        assert str(error).startswith("formula ")
+        ran = [e for e, _ in seen if e != "exec"]
+    else:
+        assert len(matrix) == len(FRAME) and np.isfinite(matrix.to_numpy()).all()
+        ran = [e for e, _ in seen if e != "exec"]  # vetted text is evaluated, as the test before this one shows
+    finally:
+        armed.clear()
+        seen.clear()
+    assert not ran
+    pd.testing.assert_frame_equal(FRAME, before)

@@ -19,12 +19,12 @@ from equipoise.models.parameters import coordinates, draw_parameters, parameter_
 from equipoise.models.priors import priors_in_force
 
 
-def prior_fit(model, study, draws: int = 60, chains: int = 2, complete: bool = True, known=None) -> Fit:
+def prior_fit(model, study, draws: int = 60, chains: int = 2, complete: bool = True, known=None, seed: int = 5) -> Fit:
     """A fit whose draws come from the prior: the same tree as a real one, without sampling.
 
     ``known`` gives parameters that are the same in all draws.
     """
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seed)
     design, _, _ = build_design(model, study)
     table, coords = parameter_table(model, study, design), coordinates(study, design)
     points = [draw_parameters(table, coords, known, rng) for _ in range(draws * chains)]

@@ -51,7 +51,7 @@ def test_page_has_its_parts_in_order(page):
         "Key results", "What was asked", "Checks", "The study", "The model", "The population", "Units", "Clinicians",
         "Interventions", "What each programme is worth", "What these data can and cannot tell", "Does the model fit?",
         "What the data added to the priors", "Does the answer depend on the choices?", "Was it computed right?", "How to read this",
-        "How it was computed",
+        "How it was computed", "Reporting checklists", "Methods, ready to adapt", "References",
     ]  # fmt: skip
     assert '<html lang="en">' in page and '<h1 dir="auto">Ward programme</h1>' in page
 
