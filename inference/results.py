@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 from functools import cached_property
 from pathlib import Path
 
@@ -123,10 +125,12 @@ class Fit:
         path = Path(path)
         aside = path.with_name(f".{path.name}.{os.getpid()}.part")
         # In memory first: HDF5 that writes to a full disk brings the whole process down.
-        content = self.tree.to_netcdf(engine="h5netcdf")
+        content = io.BytesIO()
+        self.tree.to_netcdf(content, engine="h5netcdf")
+        content.seek(0)
         try:
-            with content:
-                aside.write_bytes(content)
+            with aside.open("wb") as file:
+                shutil.copyfileobj(content, file, 1 << 20)
             os.replace(aside, path)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error

@@ -108,7 +108,7 @@ def report():
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("studies", nargs="*", choices=[*STUDIES, []], default=list(STUDIES))
+    parser.add_argument("studies", nargs="*", default=list(STUDIES), metavar="STUDY", help=", ".join(STUDIES))
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()

@@ -385,6 +385,14 @@ def test_a_known_mistake_is_shown_and_does_not_decide(fit):
     assert check.passed and "A conclusion turns with no error (a known mistake" in check.sentence
 
 
+def test_sceptical_priors_shrink_by_intent_and_decide_only_where_a_conclusion_turns(fit):
+    base = [row(), *population()]
+    shrunk = variant(row(p=0.8), *population(level=53.0)) | {"name": "sceptical"}
+    check = judged(fit, base, shrunk)
+    assert check.passed and "A conclusion weakens with another start" in check.sentence and "C* by +1.5 SD" in check.sentence
+    assert judged(fit, base, variant(row(p=0.3)) | {"name": "sceptical"}).passed is False
+
+
 @pytest.mark.parametrize(
     "broken", [{"rhat": 1.2}, {"divergences": 30}, {"rhat": None}], ids=["unconverged", "divergent", "unknown"]
 )
