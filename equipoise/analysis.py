@@ -27,6 +27,8 @@ class Analysis:
         The file; what it names lies relative to its folder.
     spec : AnalysisTable
         Its content, checked against the schema.
+    text : str
+        The same as it was read: a later edit is no part of what was run.
 
     Examples
     --------
@@ -37,6 +39,7 @@ class Analysis:
 
     path: Path
     spec: AnalysisTable
+    text: str = ""
 
     @classmethod
     def read(cls, path: str | Path, text: str | None = None) -> Analysis:
@@ -58,7 +61,8 @@ class Analysis:
             )
         try:
             # utf-8-sig: some editors put a byte order mark in front, which TOML does not know.
-            raw = tomllib.loads(path.read_text(encoding="utf-8-sig") if text is None else text)
+            text = path.read_text(encoding="utf-8-sig") if text is None else text
+            raw = tomllib.loads(text)
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is not text in UTF-8 (byte {error.start + 1}); an analysis file is.") from None
         except tomllib.TOMLDecodeError as error:
@@ -66,7 +70,7 @@ class Analysis:
             raise UserError(f"{path} is not valid TOML: {error}.{hint}") from None
         except RecursionError:
             raise UserError(f"{path} is not valid TOML: brackets are nested too deeply.") from None
-        return cls(path, validate(raw, str(path)))
+        return cls(path, validate(raw, str(path)), text)
 
     @property
     def folder(self) -> Path:

@@ -32,6 +32,13 @@ class Reproduction:
     beyond: Any
     changed: list[str]
 
+    def write(self, path: Path) -> None:
+        """All numbers as CSV, written aside first."""
+        from .reports.page import write
+        from .reports.tables import to_csv
+
+        write(path, to_csv(self.table))
+
 
 def reproduce(
     folder: str | Path, *, analysis: str | Path | None = None, progress: bool = True, note: run.Note = lambda text: None
@@ -58,6 +65,10 @@ def reproduce(
     before = outputs.read_provenance(folder)
     if before is None or before.get("kind") is not None or not before.get("complete"):
         raise UserError(f"{folder} holds no complete results of `equipoise run`; name the folder that has provenance.json and {run.DRAWS}.")
+    inputs, recorded = before.get("inputs"), before.get("analysis")
+    if not (isinstance(inputs, dict) and {"study", "model", "sampling"} <= set(inputs) and isinstance(recorded, dict) and "file" in recorded
+            and isinstance(before.get("report"), dict) and "interval" in before["report"]):  # fmt: skip
+        raise UserError(f"{folder}: provenance.json does not say what the results were made from, so they cannot be made again.")
     intact = outputs.intact_files(folder)
     missing = [name for name in (run.DRAWS, run.ANALYSIS) if name not in intact]
     if missing:

@@ -171,7 +171,7 @@ class _Job:
         if asked.get("roll_out") is not None:  # its content, not its name
             asked["roll_out"] = hashlib.sha256(asked["roll_out"].read_bytes()).hexdigest()
         section |= {"estimands": self.analysis.estimands, "forecast": {name: str(value) for name, value in asked.items()}}
-        section |= {"evidence": keys.digest(stored)}
+        section |= {"evidence": keys.digest(stored), "sensitivity": spec.sensitivity.model_dump()}
         return keys.digest(keys.report_inputs(sampling_key, section, self.truth))
 
     def has_draws(self, folder: Path) -> bool:
@@ -229,12 +229,15 @@ class _Job:
         asked = {"estimands": self.analysis.estimands, "forecast": self.analysis.forecast}
         asked |= {"statements": section.statements.model_dump(exclude_none=True), "dataset": self.analysis.spec.study.dataset}
         options |= {name: given for name, given in asked.items() if given}
-        shutil.copyfile(self.analysis.path, staging / ANALYSIS)
+        (staging / ANALYSIS).write_text(self.analysis.text, encoding="utf-8", newline="\n")
         key = keys.digest(inputs)
         stored = evidence.carry(self.target, staging, key, found or {})
-        if stored:
-            options["evidence"] = {name: content["found"] for name, content in stored.items()}
         with quiet():
+            if stored:
+                options["evidence"] = {name: content["found"] for name, content in stored.items()}
+            if "sensitivity" in stored:  # what those who left may have been like is no matter of refits
+                delta = self.analysis.spec.sensitivity.delta
+                options["evidence"]["sensitivity"] = _with_delta(options["evidence"]["sensitivity"], fit, section.interval, delta)
             _render(fit, staging, title=section.title, prob=section.interval, truth=self.truth, **options)
         warned = self.warned(fit)
         provenance = self.provenance(inputs, True, warned, report_key=self.report_key(key, stored))
@@ -279,7 +282,7 @@ class _Job:
             "complete": complete,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "analysis": {
-                "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "path": _way(self.target, path),
+                "file": path.name, "sha256": hashlib.sha256(self.analysis.text.encode()).hexdigest(), "path": _way(self.target, path),
             },
             "study": {
                 "fingerprint": self.study.fingerprint,
@@ -309,6 +312,13 @@ def _way(folder: Path, file: Path) -> str | None:
 
 def _warnings(folder: Path) -> list[str]:
     return list((outputs.read_provenance(folder) or {}).get("warnings", []))
+
+
+def _with_delta(found: dict, fit, prob: float, delta: float | None) -> dict:
+    """The sensitivity panel with the delta that the analysis file states now."""
+    from .inference.refits.sensitivity import dropout
+
+    return found | {"dropout": dropout(fit, prob, delta)}
 
 
 def _link(source: Path, target: Path) -> None:

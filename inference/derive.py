@@ -14,7 +14,7 @@ from ..models.levers import levers
 from ..models.likelihood import filter as kalman
 from ..models.likelihood import smoother
 from ..models.parameters import coordinates, parameter_table
-from ..models.simulation import new_scores
+from ..models.simulation import new_answers
 from ..models.timeline import lay_out
 
 MOST_PATH_DRAWS = 500
@@ -172,7 +172,8 @@ def latent_paths(draws: Draws, deviations: np.ndarray, rng: np.random.Generator)
     paths : Dataset
         ``at_survey`` (chain, draw, survey), ``on_grid`` (chain, draw, grid), float32, at most 500 draws.
     replicated : Dataset
-        ``scores`` (chain, draw, survey): new paths and new errors for the same clinicians (0-100, not rounded).
+        ``scores`` (chain, draw, survey): new paths and new errors for the same clinicians (0-100), as the
+        questionnaire records them: rounded to its step and cut to its range.
     """
     model, study, design = draws.model, draws.study, draws.design
     _, timeline, epoch_of = build_design(model, study)
@@ -194,7 +195,7 @@ def latent_paths(draws: Draws, deviations: np.ndarray, rng: np.random.Generator)
         path = smoother.draw_paths(*data, *lever.arguments, deviation, rng.standard_normal(layout.step_gap.size))
         at_survey[c, n, layout.step_survey[ends_at_survey]] = path[ends_at_survey]
         on_grid[c, n, layout.step_point[ends_at_point]] = path[ends_at_point]
-        replicated[c, n] = new_scores(design, model, lever.arguments, deviation, rng)[1]
+        replicated[c, n] = new_answers(design, model, study, lever.arguments, deviation, rng)[1]
     coords = {"chain": np.arange(draws.chains), "draw": chosen}
     owner = np.repeat(np.arange(study.n_clinicians), [len(g) for g in grid])
     paths = xr.Dataset(

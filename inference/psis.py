@@ -13,6 +13,11 @@ LEAST_DRAWS = 100
 HIGH_K = 0.7
 
 
+def good_k(draws: int) -> float:
+    """Pareto k up to which so many draws are enough: 0.7, or less for fewer than about 2,200 (Vehtari et al. 2024, JMLR 25)."""
+    return min(HIGH_K, 1 - 1 / float(np.log10(draws)))
+
+
 def psis(log_likelihood: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Smoothed log weights of the draws that leave each column out.
 

@@ -64,6 +64,17 @@ def new_scores(design, model, arguments, deviation, rng, layout=None):
     )  # fmt: skip
 
 
+def new_answers(design, model, study, arguments, deviation, rng, layout=None):
+    """New latent paths and scores as a questionnaire records them: rounded, cut to the range; and the share that was cut.
+
+    The error of rounding is made by rounding, and not added as noise as well.
+    """
+    arguments = list(arguments)
+    arguments[9] = np.maximum(arguments[9] - design.error_floor, 0.0)
+    path, score = new_scores(design, model, arguments, deviation, rng, layout)
+    return path, *_as_answered(score, study)
+
+
 def simulate(model, study, parameters: Mapping | None = None, seed=None, *, rounded: bool = True) -> Simulation:
     """Draw new scores for any model and study design.
 
@@ -97,17 +108,15 @@ def simulate(model, study, parameters: Mapping | None = None, seed=None, *, roun
     table = parameter_table(model, study, design)
     values = draw_parameters(table, coords, parameters, rng)
     derived = levers(values, design, model, np)
-    arguments = list(derived.arguments)
-    if rounded:  # the error of rounding is made by rounding, not added as noise
-        arguments[9] = np.maximum(arguments[9] - design.error_floor, 0.0)
+    arguments = derived.arguments
     deviation = draw_deviation(arguments, rng)
-    path, score = new_scores(design, model, arguments, deviation, rng)
+    if rounded:
+        path, score, clipped = new_answers(design, model, study, arguments, deviation, rng)
+    else:
+        (path, score), clipped = new_scores(design, model, arguments, deviation, rng), 0.0
     at_survey = np.full(score.size, np.nan)
     seen = design.layout.step_survey >= 0
     at_survey[design.layout.step_survey[seen]] = path[seen]
-    clipped = 0.0
-    if rounded:
-        score, clipped = _as_answered(score, study)
     score[np.isnan(design.survey_score)] = np.nan
 
     base = arguments[0][design.epoch_base]

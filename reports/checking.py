@@ -116,13 +116,14 @@ def frame_table(frame: pd.DataFrame, caption: str, file: str) -> Table:
     columns: list[str] = []
     cells: list[list[str]] = []
     for name in frame:
-        if name in ("low", "high", "prior_low", "prior_high"):
+        if name in ("low", "high", "prior_low", "prior_high") and name.replace("low", "median").replace("high", "median") in frame:
             continue
         prefix = "prior_" if name == "prior_median" else ""
         if name in ("median", "prior_median") and {f"{prefix}low", f"{prefix}high"} <= set(frame):
-            columns.append("prior" if prefix else "interval")
+            columns.append("prior" if prefix else "posterior" if "prior_median" in frame else "median (interval)")
             ends = zip(frame[name], frame[f"{prefix}low"], frame[f"{prefix}high"], strict=True)
-            cells.append([between(*three) if np.isfinite(three).all() else "" for three in ends])
+            errors = frame["mcse_mean"] if "mcse_mean" in frame and not prefix else [np.nan] * len(frame)
+            cells.append([between(*three, mcse=e) if np.isfinite(three).all() else "" for three, e in zip(ends, errors, strict=True)])
         else:
             columns.append(LABELS.get(name, str(name).replace("_", " ")))
             cells.append([_cell(name, value) for value in frame[name]])
@@ -142,4 +143,4 @@ def _cell(name: str, value) -> str:
         if not np.isfinite(value):
             return ""
         return percent(max(float(value), 0.0)) if name in SHARES else f"{value:.3f}" if name == "rhat" else number(float(value))
-    return short(value, LONGEST) if value is not None else ""
+    return short(value, LONGEST) if value is not None and value != "" else ""

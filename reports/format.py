@@ -80,9 +80,9 @@ def monte_carlo(error: float) -> str:
     return number(error, max(0, 1 - math.floor(math.log10(error))))
 
 
-def between(median: float, low: float, high: float) -> str:
+def between(median: float, low: float, high: float, mcse: float = math.nan) -> str:
     """As `estimate`, where the spread is known by the interval alone."""
-    places = decimals(median, low, high, sd=(high - low) / 3)
+    places = decimals(median, low, high, sd=(high - low) / 3, mcse=ENDS * mcse)
     return f"{number(median, places)} ({number(low, places)} to {number(high, places)})"
 
 

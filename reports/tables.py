@@ -15,7 +15,7 @@ from .blocks import Table
 from .format import DASH, between, level, monte_carlo, number, probability, row_decimals, short
 
 MOST_ROWS = 1000
-MONTE_CARLO = "Monte Carlo error"
+MONTE_CARLO = "Monte Carlo error of the mean"
 LONGEST = 60  # letters of a name: a table is not a place to read a paragraph in
 
 _LABELS = {

@@ -35,11 +35,14 @@ class Answers:
     replicated: np.ndarray
 
 
-def as_answered(score: dict, values: np.ndarray) -> np.ndarray:
-    """Scores (0-100) as a questionnaire would have recorded them: rounded to its step and cut to its range."""
+def as_answered(score: dict, values: np.ndarray, repeats: np.ndarray) -> np.ndarray:
+    """Scores (0-100) as a questionnaire would have recorded them: rounded to its step and cut to its range.
+
+    A mean of several answers (``repeats``) lies on a finer grid. What is recorded already stays as it is.
+    """
     low, high = score["range"]
     if score["step"]:
-        step = 100 * score["step"] / (high - low)
+        step = 100 * score["step"] / (high - low) / repeats
         values = np.round(values / step) * step
     return np.clip(values, 0.0, 100.0)
 
@@ -60,7 +63,7 @@ def answers(fit, replicates=None) -> list[Answers]:
         rows = rows[np.lexsort((time[rows], who[rows]))]
         if rows.size:
             unit = constant["clinician_unit"].to_numpy()[who[rows]]
-            repeated = as_answered(score, replicated[:, rows].astype(float))
+            repeated = as_answered(score, replicated[:, rows].astype(float), constant["survey_repeats"].to_numpy()[rows])
             found.append(Answers(name, rows, who[rows], unit, time[rows], observed[rows], repeated))
     return found
 

@@ -11,7 +11,7 @@ from .drawing import FIRST, few_ticks, grid_colour, muted, panels, shortened
 
 TITLE = "Is the method calibrated on studies like this one?"
 LEVEL = 0.99
-LEAST = 20  # replicates below which nothing is said
+LEAST = 100  # replicates below which nothing is said
 UNCONVERGED = 1.05
 ALLOWED = 0.02  # share of replicates that may not have converged
 MOST_PANELS, COLUMNS = 12, 3
@@ -61,7 +61,10 @@ def check(fit, prob: float, evidence: dict | None) -> Check:
     said += f" {unconverged} of the refits had R-hat above {UNCONVERGED}, {diverged} a divergent draw."
     if few:
         said += f" In {few} a quantity had an effective sample size below the {among} draws that it is ranked among."
-    passed = not len(outside) and unconverged <= ALLOWED * count
+    failed = evidence.get("failed", 0)
+    if failed:
+        said += f" {failed} more could not be fitted at all: their priors allow studies for which the sampler finds no start."
+    passed = not len(outside) and unconverged + failed <= ALLOWED * (count + failed)
     nearest = table["quantity"].head(MOST_PANELS).tolist()
     caption = (
         f"Empirical distribution of the true values' ranks (0 to 1) less the uniform, of the {len(nearest)} quantities that come nearest "

@@ -30,7 +30,10 @@ def check(fit, prob: float) -> Check:
     final = order[np.flatnonzero(np.diff(mine.clinician[order], append=-1))]
     at = np.full(left.size, -1)
     at[mine.clinician[final]] = final
-    share = f"{left.sum()} of {left.size} clinicians gave their last answer more than {GAPS:g} median gaps before the study's end"
+    share = (
+        f"{left.sum()} of {left.size} clinicians stopped answering more than {GAPS:g} median gaps before the study's end, sooner than "
+        "others"
+    )
     if usable.sum() < LEAST:
         return not_done("dropout", TITLE, f"{share}: too few to tell whether they differed.")
 

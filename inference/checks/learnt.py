@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ...models.levers import LAYERS
 from ...models.priors import MEANINGS
 from ..convergence import SAMPLE
 from .check import Check, not_done
@@ -24,7 +25,7 @@ MOST_ROWS = 40
 def check(fit, prob: float) -> Check:
     """Prior against posterior of every parameter with a prior of its own, and the correlation of alpha and beta.
 
-    Passes where the data took at least a third off the variance of each headline parameter's prior (level, half-life,
+    Passes where the data took at least 30 % off the variance of each headline parameter's prior (level, half-life,
     effects), on the log scale for positive ones.
     """
     posterior = fit.tree["posterior"]
@@ -83,6 +84,12 @@ def alpha_beta_correlation(fit) -> float:
     return float(np.corrcoef(alpha, beta)[0, 1])
 
 
+def _rest(prior, layers, layer: str) -> tuple[float, float]:
+    """Parameters of a share's beta distribution where only some layers share the variance."""
+    weight = {name: c for name, c in zip(LAYERS, prior.concentration, strict=True) if name in set(layers)}
+    return weight[layer], sum(weight.values()) - weight[layer]
+
+
 def learnt(fit, prob: float) -> pd.DataFrame:
     """Prior against posterior of every parameter with a prior of its own.
 
@@ -100,14 +107,18 @@ def learnt(fit, prob: float) -> pd.DataFrame:
     out = []
     for name, meaning in MEANINGS.items():
         prior = fit.priors.get(name)
-        if prior is None or name not in posterior or prior.support == "shares":
+        if prior is None or name not in posterior:
             continue
         scale = np.log if prior.support == "positive" else np.asarray
-        before = prior.draw(rng, (PRIOR_DRAWS,))
-        centre, spread = scale(before).mean(), scale(before).std()
         values = posterior[name].transpose(*SAMPLE, ...)
         dim = values.dims[2] if values.ndim > 2 else None
-        for label in [None] if dim is None else values[dim].to_numpy():
+        labels = [None] if dim is None else values[dim].to_numpy()
+        every = prior.draw(rng, (PRIOR_DRAWS,))
+        for j, label in enumerate(labels):
+            before = every
+            if prior.support == "shares":  # a layer that was left out has none
+                before = every[:, j] if len(labels) == every.shape[1] else rng.beta(*_rest(prior, labels, label), PRIOR_DRAWS)
+            centre, spread = scale(before).mean(), scale(before).std()
             after = (values if label is None else values.sel({dim: label})).to_numpy().ravel()
             row = {"quantity": name if label is None else f"{name}[{label}]", "parameter": name, "meaning": meaning}
             row |= dict(zip(("prior_low", "prior_median", "prior_high"), np.quantile(before, quantiles), strict=True))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..convergence import SAMPLE
 from ..leave_one_out import Unusable, elpd
-from ..psis import HIGH_K
+from ..psis import good_k
 from .check import Check, not_done
 from .drawing import FIRST, SECOND, few_ticks, muted
 
@@ -20,7 +20,8 @@ FEW = 0.01
 def check(fit, prob: float) -> Check:
     """PSIS-LOO for each answer, from the smoother's leave-one-out densities (see `derive.survey_log_likelihood`).
 
-    Passes where at most one answer in a hundred has a Pareto k above 0.7 (Vehtari et al. 2024, JMLR 25) and none above 1.
+    Passes where at most one answer in a hundred has a Pareto k above 0.7 (less for few
+    draws: Vehtari et al. 2024, JMLR 25) and none above 1.
     """
     values = fit.tree["log_likelihood_survey"]["scores"].transpose(*SAMPLE, "survey")
     try:
@@ -37,7 +38,8 @@ def check(fit, prob: float) -> Check:
         "clinician": names[who], "time": constant["survey_time"].to_numpy().astype(float)[rows],
         "score_0_100": fit.tree["observed_data"]["scores"].to_numpy().astype(float)[rows], "elpd": each, "pareto_k": k,
     }).iloc[order[:MOST_ROWS]].reset_index(drop=True)  # fmt: skip
-    bad = k > HIGH_K
+    limit = good_k(values.sizes["chain"] * values.sizes["draw"])
+    bad = k > limit
     passed = bool(bad.mean() <= FEW and k.max() <= 1)
     said = (
         f"Leaving out each of {k.size} answers in turn, the log predictive density sums to {found.elpd:.0f} (standard error "
@@ -48,7 +50,7 @@ def check(fit, prob: float) -> Check:
         told = ", ".join(f"{name} ({n})" for name, n in counts.head(MOST_NAMED).items())
         more = f" and {len(counts) - MOST_NAMED} more" if len(counts) > MOST_NAMED else ""
         said += (
-            f" Pareto k is above {HIGH_K} for {bad.sum()} of them (highest {k.max():.2f}): the fit leans on these answers, and their "
+            f" Pareto k is above {limit:.2g} for {bad.sum()} of them (highest {k.max():.2f}): the fit leans on these answers, and their "
             f"densities are not reliable{', but they are few' if passed else ''}. They are of {told}{more}."
         )
     else:
@@ -59,14 +61,14 @@ def check(fit, prob: float) -> Check:
         at = np.arange(k.size)
         axes.scatter(at[~bad], k[~bad], s=5, color=FIRST, alpha=0.5, linewidth=0, rasterized=k.size > 5000)
         axes.scatter(at[bad], k[bad], s=14, color=SECOND, linewidth=0)
-        axes.axhline(HIGH_K, color=muted(), linewidth=0.9, linestyle=(0, (3, 3)))
+        axes.axhline(limit, color=muted(), linewidth=0.9, linestyle=(0, (3, 3)))
         axes.set_xlabel("answers, in the order of clinicians and times")
         axes.set_ylabel("Pareto k")
         few_ticks(axes.yaxis, 5)
         axes.margins(x=0.01)
 
     caption = (
-        f"Pareto k of each answer; dashed: {HIGH_K}, above which leaving the answer out would move the fit too much to be judged "
+        f"Pareto k of each answer; dashed: {limit:.2g}, above which leaving the answer out would move the fit too much to be judged "
         "without fitting again."
     )
     return Check("loo", TITLE, passed, said, table, draw, caption=caption, height=2.6)

@@ -11,9 +11,10 @@ from .check import Check, not_done
 from .drawing import FIRST, SECOND, few_ticks, muted, rows, shortened
 from .learnt import learnt
 
-TITLE = "Do the results lean on the priors, or fight them?"
+TITLE = "Do priors and data agree?"
 THRESHOLD = 0.05
 FAR = 2.0
+PLACE = "furthest of its priors' parameters from the centre (prior SDs)"
 # population quantities that are reported, each with the priors that are its own
 OWN = {
     "level": ("level",), "half_life": ("half_life",), "alpha_population": ("level", "half_life"),
@@ -46,8 +47,8 @@ def check(fit, prob: float) -> Check:
     table["diagnosis"] = np.select(
         [conflict, leans, sensitive], ["prior and data disagree", "leans on its prior", "data and prior"], "data decide"
     )
-    table = table.rename(columns={"prior": "own prior", "place": "median, in prior SDs"})
-    table = table[["quantity", "diagnosis", "own prior", "all priors", "likelihood", "median, in prior SDs"]]
+    table = table.rename(columns={"prior": "own prior", "place": PLACE})
+    table = table[["quantity", "diagnosis", "own prior", "all priors", "likelihood", PLACE]]
     said = []
     for mask, words in (
         (conflict, f"Prior and data disagree (the posterior lies more than {FAR:g} of the prior's SDs from its centre and moves with it)"),

@@ -52,19 +52,17 @@ def check(fit, prob: float, evidence: dict | None) -> Check:
         for kind, what in judge(base, variant, evidence["prob"]):
             found[kind].setdefault(variant["words"], []).append(what)
     believed = {v["words"] for v in [*others, *shifted] if v["believed"]}
-    doubts = {v["words"] for v in others if v["name"] in DOUBTS}
-    deciding = {"turns": believed, "weakens": believed - doubts, "moves": believed - doubts, "appears": set()}
-    passed = not any(words in deciding[kind] for kind, named in found.items() for words in named)
+    passed = not any(decides(base, v, evidence["prob"]) for v in [*judged, *shifted])
     table = _table([*evidence["variants"], *shifted])
 
-    said = [f"Fitted anew under {len(made)} other assumptions."]
+    said = [f"Fitted anew under {len(made)} other assumption{'' if len(made) == 1 else 's'}."]
     for kind, label in KINDS.items():
         for words, what in found[kind].items():
             mark = "" if words in believed else " (a known mistake, shown for its size)"
             said.append(f"{label} with {words}{mark}: {', '.join(what[:4])}{' and more' if len(what) > 4 else ''}.")
-    if not found["turns"] and not found["weakens"]:
+    if judged and not found["turns"] and not found["weakens"]:
         known = any(_side(r, evidence["prob"]) for r in base["rows"])
-        said.append("No direction that is known changes." if known else "No direction of an effect is known, here or elsewhere.")
+        said.append("No direction that is known changes." if known else "No direction of an effect is known as fitted.")
     said += _largest(base, judged)
     said += [_who(fit, v) for v in made if "clinicians" in v]
     said += [f"Not done, {v['words']}: {v['why_not'].rstrip('.')}." for v in others if "why_not" in v]
@@ -89,6 +87,14 @@ def converged(variant: dict) -> bool:
         worst is not None and worst <= UNCONVERGED and max(shown, default=1.0) <= SHOWN
         and variant["divergences"] <= DIVERGENT * variant["draws"]
     )  # fmt: skip
+
+
+def decides(base: dict, variant: dict, prob: float) -> bool:
+    """Whether another assumption changes a conclusion in a way that counts: see `check`."""
+    kinds = {kind for kind, _ in judge(base, variant, prob)} - {"appears"}
+    if variant["name"] in DOUBTS:
+        kinds &= {"turns"}
+    return bool(variant["believed"] and kinds)
 
 
 def judge(base: dict, variant: dict, prob: float) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...datasets.errors import UserError
 from ...models.levers import LN2, levers
 from ...models.likelihood import filter as kalman
 from ...models.simulation import simulate
@@ -54,13 +55,17 @@ def calibrate(
     dict
         Plain values: ``ranks`` (by quantity, one rank from 0 to 99 a replicate), ``among`` (99), and by replicate ``rhat`` (the
         largest), ``ess`` (the smallest effective sample size of what is ranked), ``divergences``, ``tries``, ``seconds``;
-        ``sampling``.
+        ``sampling``; ``failed``, the number of replicates whose sampler found no start.
     """
     settings = Sampling(draws, tune, chains, seed, target_accept)
     given = {"model": model, "study": study, "settings": settings}
-    done = list(run_jobs(prepare, given, work, {f"replicate {n}": n for n in range(replicates)}, **how).values())
+    made = run_jobs(prepare, given, work, {f"replicate {n}": n for n in range(replicates)}, **how).values()
+    done = [result for result in made if "failed" not in result]
+    if not done:
+        raise UserError(f"no replicate could be fitted: {next(iter(made))['failed']}")
     names = list(done[0]["ranks"])
-    out = {"ranks": {name: [r["ranks"][name] for r in done] for name in names}, "among": RANKS, "sampling": vars(settings)}
+    out = {"failed": len(made) - len(done), "among": RANKS, "sampling": vars(settings)}
+    out["ranks"] = {name: [r["ranks"][name] for r in done] for name in names}
     return out | {key: [r[key] for r in done] for key in ("rhat", "ess", "divergences", "tries", "seconds")}
 
 
@@ -74,7 +79,10 @@ def work(context, number: int) -> dict:
     started = time.perf_counter()
     new = simulate(refit.model, refit.study, seed=np.random.default_rng([settings.seed, number]), rounded=False)
     capacity = new.study.surveys["capacity"].to_numpy(float)
-    fitted = refit.sample(capacity, replace(settings, seed=settings.seed + number), limit=RHAT_RETRY)
+    try:
+        fitted = refit.sample(capacity, replace(settings, seed=settings.seed + number), limit=RHAT_RETRY)
+    except UserError as error:  # priors so wide that some of their studies cannot be fitted
+        return {"failed": str(error)}
     # numbers of this replicate alone: with the same ones in each, ranks of single clinicians would not be uniform
     truth, values = _truth(refit, new, capacity), _values(refit, fitted, np.random.default_rng([settings.seed, number, 1]))
     # an effect that a programme was not let have, or a layer left out, is the same in every draw: there is nothing to rank

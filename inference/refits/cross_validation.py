@@ -13,7 +13,7 @@ import numpy as np
 from ...models.levers import levers
 from ...models.likelihood import filter as kalman
 from ...models.likelihood import smoother
-from ...models.simulation import draw_deviation, new_scores
+from ...models.simulation import draw_deviation, new_answers
 from ..sampling import Sampling
 from .jobs import run_jobs
 from .refit import Refit, Refitted
@@ -138,8 +138,9 @@ def _unseen(refit: Refit, fitted: Refitted, left_out, who, kind: str) -> dict:
             for _ in range(FRESH):
                 lever = levers(_fresh(point, refit, left_out, kind, rng), design, refit.model, np)
                 density.append(kalman.log_likelihood(*full, *lever.arguments)[0][left_out])
-            score = new_scores(design, refit.model, lever.arguments, draw_deviation(lever.arguments, rng), rng)[1]
-            repeated.append(np.bincount(place, np.clip(score[mine], 0, 100), group.size))
+                own = draw_deviation(lever.arguments, rng)
+                score = new_answers(design, refit.model, refit.study, lever.arguments, own, rng)[1]
+                repeated.append(np.bincount(place, score[mine], group.size))
     density = np.array(density)
     with np.errstate(invalid="ignore", divide="ignore"):
         observed = np.bincount(place, design.survey_score[mine], group.size) / size
@@ -150,7 +151,7 @@ def _unseen(refit: Refit, fitted: Refitted, left_out, who, kind: str) -> dict:
     return {
         "clinician": left_out.tolist(), "elpd": elpd.tolist(), "member": group.tolist(), "observed": observed.tolist(),
         "predicted": predicted.mean(axis=0).tolist(), "predicted_sd": predicted.std(axis=0).tolist(),
-        "below": np.where(size > 0, below, np.nan).tolist(),
+        "below": np.where(size > 0, below, np.nan).tolist(), "replicates": [len(predicted)] * group.size,
     }  # fmt: skip
 
 

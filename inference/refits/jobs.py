@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout
+from importlib.util import find_spec
 from typing import Any
 
 from ...datasets.errors import UserError
@@ -156,6 +157,16 @@ def _over_dask(scheduler, workers, key, prepare, given, work, jobs) -> Iterator[
                 yield futures[future], future.result()
         finally:
             client.cancel(list(futures))  # what a cluster that goes on would still do
+
+
+def check_scheduler(scheduler) -> None:
+    """Raise `UserError` without ``dask.distributed``, or where there is no scheduler at an address; nothing for None."""
+    if scheduler is None:
+        return
+    if find_spec("distributed") is None:
+        raise UserError('a Dask scheduler needs dask.distributed; install "equipoise[cluster]".')
+    if isinstance(scheduler, str) and scheduler != LOCAL:
+        _reach(scheduler)
 
 
 def _reach(address: str) -> None:

@@ -29,9 +29,9 @@ class Ledger:
         if self.path is None:
             return
         lines = self._lines()
-        if not lines or lines[0] != {"key": key}:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._write(json.dumps({"key": key}) + "\n", "w")
+        self._begun = bool(lines) and lines[0] == {"key": key}
+        self._key = key
+        if not self._begun:
             return
         for line in lines[1:]:
             self.results[line["job"]] = line["result"]
@@ -41,6 +41,10 @@ class Ledger:
     def add(self, job: str, result: dict) -> None:
         """Record a finished job; on disk when this returns."""
         self.results[job] = result
+        if self.path is not None and not self._begun:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(json.dumps({"key": self._key}) + "\n", "w")
+            self._begun = True
         if self.path is not None:
             self._write(json.dumps({"job": job, "result": result}) + "\n", "a")
 

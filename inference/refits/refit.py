@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
+from ...datasets.errors import UserError
 from ...models.builder import likelihood_data
 from ...models.design import build_design
 from ...models.parameters import parameter_table
@@ -72,7 +73,10 @@ class Refit:
         tried = 0
         while True:
             tried += 1
-            tree, complete = sample(compiled, settings, progress=False, cores=1)
+            try:
+                tree, complete = sample(compiled, settings, progress=False, cores=1)
+            except RuntimeError as error:  # no start with a finite density
+                raise UserError(f"the sampler could not start ({str(error).splitlines()[0]}); look at the priors.") from None
             if not complete:
                 raise KeyboardInterrupt  # what is left of a refit is no result
             posterior = tree["posterior"].to_dataset()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...inference.checks.sensitivity import converged, judge
+from ...inference.checks.sensitivity import converged, decides
 from ...inference.convergence import ESS_LIMIT, RHAT_LIMIT
 from ..checking import GROUPS
 from ..format import count, listed, number, percent, plain
@@ -115,7 +115,7 @@ def variants(material, names: tuple[str, ...], asked: str) -> Answer:
     if not judged:
         why = "did not converge" if here else "is not among what was fitted"
         return Answer(NOT_DONE, f"The model with {asked} {why}: {COMMANDS['sensitivity']}.")
-    changed = [v for v in judged if judge(base, v, found["prob"])]
+    changed = [v for v in judged if decides(base, v, found["prob"])]
     said = f"Fitted with {listed([v['words'] for v in judged])}: "
     left = [v["words"] for v in here if v not in judged]
     ending = f" Not converged: {listed(left)}." if left else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,8 @@ def _study(material) -> Section:
 
 def _model(material) -> Section:
     # without the study: its own equations name every category of every covariate
-    equations, _, _ = material.fit.model.equations().partition("\nPriors\n")
+    model = replace(material.fit.model, secular=material.facts["study"]["secular"], periods=None)
+    equations, _, _ = model.equations().partition("\nPriors\n")
     return Section("model", "The model", [Code("Equations", equations), Code("Priors", "\n".join(material.priors))])
 
 
