@@ -237,7 +237,7 @@ class _Job:
                 options["evidence"] = {name: content["found"] for name, content in stored.items()}
             if "sensitivity" in stored:  # what those who left may have been like is no matter of refits
                 delta = self.analysis.spec.sensitivity.delta
-                options["evidence"]["sensitivity"] = _with_delta(options["evidence"]["sensitivity"], fit, section.interval, delta)
+                options["evidence"]["sensitivity"] |= {"dropout": _dropout(fit, section.interval, delta)}
             _render(fit, staging, title=section.title, prob=section.interval, truth=self.truth, **options)
         warned = self.warned(fit)
         provenance = self.provenance(inputs, True, warned, report_key=self.report_key(key, stored))
@@ -314,13 +314,6 @@ def _warnings(folder: Path) -> list[str]:
     return list((outputs.read_provenance(folder) or {}).get("warnings", []))
 
 
-def _with_delta(found: dict, fit, prob: float, delta: float | None) -> dict:
-    """The sensitivity panel with the delta that the analysis file states now."""
-    from .inference.refits.sensitivity import dropout
-
-    return found | {"dropout": dropout(fit, prob, delta)}
-
-
 def _link(source: Path, target: Path) -> None:
     """The same file under a second name; a copy where the file system has no such thing."""
     try:
@@ -357,6 +350,12 @@ def restore(path, study, model):
     from .inference import load
 
     return load(path, study=study, model=model)
+
+
+def _dropout(fit, prob, delta):
+    from .inference.refits.sensitivity import dropout
+
+    return dropout(fit, prob, delta)
 
 
 def _render(fit, folder, **options):

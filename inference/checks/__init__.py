@@ -60,12 +60,12 @@ def assess(fit, prob: float = 0.89, evidence: Mapping[str, dict] | None = None, 
         given = ((evidence or {}).get(name),) if stored else ()
         try:
             made = module.check(fit, prob, *given)
+        except UserError as error:  # such as results that were loaded without their study
+            made = not_done(name, module.TITLE, f"Not done: {error}")
         except (KeyError, IndexError, TypeError, ValueError) as error:
             if not stored:
                 raise
             made = not_done(name, module.TITLE, f"Not done: what is stored cannot be read ({error!r}); run its command again.")
-        except UserError as error:  # such as results that were loaded without their study
-            made = not_done(name, module.TITLE, f"Not done: {error}")
         if made is not None:
             found[name] = made
     return found

@@ -153,7 +153,7 @@ def _shifted(base: dict, entry: dict) -> dict:
     if old is not None:
         moved = {q: entry[f"{q}_delta"] for q in ("median", "low", "high")}
         rows = [old | moved | {"mean": old["mean"] + moved["median"] - old["median"], "p_positive": entry["p_positive_delta"]}]
-    return {"words": words, "believed": True, "rows": rows, "rhat": None, "divergences": None}
+    return {"name": "delta", "words": words, "believed": True, "rows": rows, "rhat": None, "divergences": None}
 
 
 def _key(row: dict) -> tuple:

@@ -109,4 +109,5 @@ def laboratory(monkeypatch) -> Laboratory:
     monkeypatch.setattr(running, "sample", fake.sample)
     monkeypatch.setattr(running, "restore", fake.restore)
     monkeypatch.setattr(running, "_render", fake.render)
+    monkeypatch.setattr(running, "_dropout", lambda fit, prob, delta: [])
     return fake

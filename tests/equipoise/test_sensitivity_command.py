@@ -55,7 +55,7 @@ def test_what_is_asked_reaches_the_panel(command, analysis, laboratory, asked):
     assert options["draws"] == options["tune"] == 200 and options["prob"] == 0.89
     assert options["estimands"]["horizon"] == 8
     assert options["other"]().holds == "after"
-    assert stored(analysis) == {"variants": ["start_free"]}
+    assert stored(analysis) == {"variants": ["start_free"], "dropout": []}
     assert laboratory.options["evidence"]["sensitivity"] == {"variants": ["start_free"]}  # and in the report
 
 

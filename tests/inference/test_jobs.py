@@ -136,8 +136,11 @@ def test_a_ledger_of_something_else_begins_anew(tmp_path):
     path = tmp_path / "l.jsonl"
     Ledger(path, "k").add("a", {"x": 1})
     assert Ledger(path, "k").results == {"a": {"x": 1}}
-    assert Ledger(path, "other").results == {}
-    assert Ledger(path, "k").results == {}
+    other = Ledger(path, "other")
+    assert other.results == {}
+    assert Ledger(path, "k").results == {"a": {"x": 1}}  # nothing is lost before there is something new
+    other.add("b", {"y": 2})
+    assert Ledger(path, "k").results == {} and Ledger(path, "other").results == {"b": {"y": 2}}
     path.write_text("not of ours\n")
     assert Ledger(path, "k").results == {}
     path.write_bytes(b"\xff\xfe")
