@@ -55,8 +55,9 @@ def test_what_is_asked_reaches_the_panel(command, analysis, laboratory, asked):
     assert options["draws"] == options["tune"] == 200 and options["prob"] == 0.89
     assert options["estimands"]["horizon"] == 8
     assert options["other"]().holds == "after"
-    assert stored(analysis) == {"variants": ["start_free"], "dropout": []}
-    assert laboratory.options["evidence"]["sensitivity"] == {"variants": ["start_free"]}  # and in the report
+    assert stored(analysis) == {"variants": ["start_free"]}
+    # and in the report, with what becomes of those who left under the delta of the analysis file
+    assert laboratory.options["evidence"]["sensitivity"] == {"variants": ["start_free"], "dropout": []}
 
 
 def test_assumptions_add_up_until_something_else_is_asked(command, analysis, laboratory, asked):
