@@ -58,6 +58,13 @@ def few_ticks(axis, count: int = 5) -> None:
     axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
 
 
+def worded(quantity, longest: int = 60) -> str:
+    """A quantity in the words of a sentence: ``level_change[course]`` is "level change of course"."""
+    name, _, label = str(quantity).partition("[")
+    words = name.replace("half_life", "half-life").replace("_", " ")
+    return shortened(f"{words} of {label.removesuffix(']')}" if label else words, longest)
+
+
 def shortened(text, longest: int = 34) -> str:
     text = " ".join(str(text).split())
     return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"

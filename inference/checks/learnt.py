@@ -9,7 +9,7 @@ from ...models.levers import LAYERS
 from ...models.priors import MEANINGS
 from ..convergence import SAMPLE
 from .check import Check, not_done
-from .drawing import FIRST, few_ticks, muted, rows, shortened
+from .drawing import FIRST, few_ticks, muted, rows, shortened, worded
 
 TITLE = "What did the data add to the priors?"
 PRIOR_DRAWS = 20_000
@@ -38,7 +38,7 @@ def check(fit, prob: float) -> Check:
     mostly = head[head["learnt"] < LITTLE]
     said = []
     if len(mostly):
-        names = ", ".join(f"{shortened(q, 60)} ({_percent(max(v, 0))} of the prior's variance gone)" for q, v in
+        names = ", ".join(f"{worded(q)} ({_percent(max(v, 0))} of the prior's variance gone)" for q, v in
                           zip(mostly["quantity"], mostly["learnt"], strict=True))  # fmt: skip
         said.append(f"Mostly the prior's, so that the number says what was believed rather than what was seen: {names}.")
     else:
@@ -51,7 +51,7 @@ def check(fit, prob: float) -> Check:
         said.append(f"The correlation of log α and log β in the posterior is {tied:.2f}.")
     others = table[~table["parameter"].isin(HEADLINE) & (table["learnt"] < LITTLE)]["quantity"]
     if len(others):
-        few = ", ".join(shortened(q, 40) for q in others[:6])
+        few = ", ".join(worded(q, 40) for q in others[:6])
         said.append(f"Among the rest the prior decides {few}{f' and {len(others) - 6} more' if len(others) > 6 else ''}.")
     shown = table.head(MOST_ROWS)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .check import Check, not_done
-from .drawing import FIRST, SECOND, few_ticks, muted, rows, shortened
+from .drawing import FIRST, SECOND, few_ticks, muted, rows, shortened, worded
 from .learnt import learnt
 
 TITLE = "Do priors and data agree?"
@@ -57,13 +57,13 @@ def check(fit, prob: float) -> Check:
     ):
         chosen = table[mask.to_numpy()].sort_values("own prior", ascending=False)
         if len(chosen):
-            few = ", ".join(f"{shortened(n, 40)} ({v:.2f})" for n, v in zip(chosen["quantity"][:6], chosen["own prior"][:6], strict=True))
+            few = ", ".join(f"{worded(n, 40)} ({v:.2f})" for n, v in zip(chosen["quantity"][:6], chosen["own prior"][:6], strict=True))
             said.append(f"{words}: {few}{f' and {len(chosen) - 6} more' if len(chosen) > 6 else ''}.")
     if not said:
         said.append(f"No quantity of the population is sensitive to its own prior (threshold {THRESHOLD}).")
     together = table[(table["all priors"] >= THRESHOLD) & (table["diagnosis"] == "data decide")]["quantity"]
     if len(together):
-        few = ", ".join(shortened(q, 30) for q in together[:4])
+        few = ", ".join(worded(q, 30) for q in together[:4])
         said.append(f"All priors together move {few}{f' and {len(together) - 4} more' if len(together) > 4 else ''} a little.")
     shown = table.head(MOST_ROWS)
 

@@ -87,7 +87,10 @@ def autocorrelation(material) -> Answer:
         return Answer(NOT_DONE, "There are too few draws to judge it.")
     each = (material.draws / table["ess_bulk"]).clip(lower=1.0)
     typical, worst = (number(value, 1) for value in (each.median(), each.max()))
-    said = f"An independent draw is worth {typical} draws for the median quantity and {worst} for the worst (up to {STRONG} is not strong)."
+    said = (
+        f"It takes {typical} draws to tell as much as an independent one for the median quantity, {worst} for the worst (up to "
+        f"{STRONG} is not strong)."
+    )
     return Answer(DONE if each.max() <= STRONG else NOT_MET, said)
 
 

@@ -169,7 +169,7 @@ class SharedMaterial:
             shares = {}
             for end, value in ends.items():
                 who = mine[np.isclose(mine["score"], value)]["clinician"].nunique()
-                shares[end] = found[end] if who == 0 or who >= self.__plan.smallest else np.nan
+                shares[end] = found[end] if who >= self.__plan.smallest else np.nan  # none is not told from few
             low, high = score["range"]
             rows.append({"score": name, "low": low, "high": high, "better": score["better"], "step": found["step"] or np.nan,
                          "answers": self._about(found["answered"]), "mean": found["mean"], "sd": found["sd"], **shares})  # fmt: skip
