@@ -104,6 +104,7 @@ def _scaled(fit, names: list[str], priors: tuple[str, ...] | None) -> pd.DataFra
     chosen = None if priors is None else [p for p in priors if p in fit.tree["log_prior"]]
     with warnings.catch_warnings(), _without_log():
         warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # elements that do not move (a lever without the covariate) have none
         found = az.psense_summary(fit.tree, var_names=names, prior_var_names=chosen, threshold=THRESHOLD, round_to=6)
     table = found.rename_axis("quantity").reset_index()
     table["quantity"] = table["quantity"].astype(str)
