@@ -25,21 +25,20 @@ def compare(model, study, draws, seed=0):
     """Largest relative difference, answers compared, and the seconds of both ways."""
     design, _, _ = build_design(model, study)
     table, coords, rng = parameter_table(model, study, design), coordinates(study, design), np.random.default_rng(seed)
-    anchor = 0.0 if model.start == "free" else 1.0
     who = study.occasions["clinician"].to_numpy()[study.surveys["occasion"].to_numpy()]
     answered = np.flatnonzero(~np.isnan(design.survey_score))
     worst, seconds = 0.0, np.zeros(2)
     for _ in range(draws):
         arguments = levers(draw_parameters(table, coords, None, rng), design, model, np).arguments
         started = time.perf_counter()
-        smoothed = smoother.leave_one_out(*design.data(start_anchor=anchor), *arguments)[2]
+        smoothed = smoother.leave_one_out(*design.data(), *arguments)[2]
         seconds[0] += time.perf_counter() - started
         started = time.perf_counter()
-        whole = kalman.log_likelihood(*design.data(start_anchor=anchor), *arguments)[0]
+        whole = kalman.log_likelihood(*design.data(), *arguments)[0]
         for r in answered:
             score = design.survey_score.copy()
             score[r] = np.nan
-            without = kalman.log_likelihood(*replace(design, survey_score=score).data(start_anchor=anchor), *arguments)[0]
+            without = kalman.log_likelihood(*replace(design, survey_score=score).data(), *arguments)[0]
             brute = whole[who[r]] - without[who[r]]
             worst = max(worst, abs(smoothed[r] - brute) / abs(brute))
         seconds[1] += time.perf_counter() - started

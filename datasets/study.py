@@ -279,7 +279,6 @@ class Study:
             points[indicator == k] = score.to_points(capacity[indicator == k])
         return replace(self, surveys=self.surveys.assign(points=points, capacity=capacity))
 
-
     def without(self, clinicians) -> "Study":
         """The same study without some of its clinicians.
 

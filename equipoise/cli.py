@@ -72,18 +72,16 @@ def run(
         from .share import ready
 
         ready(file, output)  # before any sampling
-    if not doubling:
-        _run(file, output, fresh)
-        if share:
-            _share(file, output)
-        return
 
     def find(analysis, fit, ledger):
         from .inference.refits.doubling import doubling as twice
 
         return twice(fit, prob=analysis.spec.report.interval, ledger=ledger)
 
-    refit(file, "doubling", find, {}, output, once=True, fresh=fresh)
+    if doubling:
+        refit(file, "doubling", find, {}, output, once=True, fresh=fresh)
+    else:
+        _run(file, output, fresh)
     if share:
         _share(file, output)
 

@@ -43,11 +43,12 @@ def carry(old: Path, new: Path, sampling_key: str, found: Mapping[str, dict]) ->
     kept = read(old, sampling_key)
     made = datetime.now(UTC).isoformat(timespec="seconds")
     kept |= {name: {"schema": 1, "sampling_key": sampling_key, "created": made, "found": what} for name, what in found.items()}
+    kept = {name: _plain(content) for name, content in kept.items()}
     for name, content in kept.items():
         path = new / FOLDER / f"{name}.json"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return {name: _plain(content) for name, content in kept.items()}
+        path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return kept
 
 
 def ledger_path(target: Path, name: str) -> Path:

@@ -10,6 +10,7 @@ import xarray as xr
 
 SAMPLE = ("chain", "draw")
 RHAT_LIMIT = 1.01
+REFIT_RHAT = 1.05  # of refits, which have fewer draws: tried once more above it, and not judged
 ESS_LIMIT = 400
 # (Vehtari et al. 2021, Bayesian Analysis 16: rank-normalised R-hat below 1.01, bulk and tail ESS of at least 400)
 
@@ -31,7 +32,7 @@ def diagnose(*datasets: xr.Dataset) -> pd.DataFrame:
             dims = [d for d in values.dims if d not in SAMPLE]
             flat = values.transpose(*SAMPLE, *dims).to_numpy()
             columns.append(flat.reshape(*flat.shape[:2], -1))
-            labels += _labels(values, dims)
+            labels += labels_of(values, dims)
             variables += [name] * columns[-1].shape[2]
     draws = np.concatenate(columns, axis=2)
     table = pd.DataFrame({"quantity": labels, "variable": variables})
@@ -67,7 +68,8 @@ def measures(draws: np.ndarray) -> pd.DataFrame:
     return out
 
 
-def _labels(array, dims):
+def labels_of(array, dims) -> list[str]:
+    """Names of an array's elements, such as ``alpha[c01]``, in the order in which they lie."""
     if not dims:
         return [array.name]
     index = product(*(array[d].to_numpy() if d in array.coords else range(array.sizes[d]) for d in dims))

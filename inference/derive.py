@@ -61,7 +61,7 @@ class Draws:
         return np.unique(np.linspace(0, self.draws - 1, per_chain).astype(int))
 
     def data(self, layout=None):
-        return self.design.data(layout, start_anchor=0.0 if self.model.start == "free" else 1.0)
+        return self.design.data(layout)
 
 
 def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, np.ndarray]:
@@ -195,7 +195,7 @@ def latent_paths(draws: Draws, deviations: np.ndarray, rng: np.random.Generator)
         path = smoother.draw_paths(*data, *lever.arguments, deviation, rng.standard_normal(layout.step_gap.size))
         at_survey[c, n, layout.step_survey[ends_at_survey]] = path[ends_at_survey]
         on_grid[c, n, layout.step_point[ends_at_point]] = path[ends_at_point]
-        replicated[c, n] = new_answers(design, model, study, lever.arguments, deviation, rng)[1]
+        replicated[c, n] = new_answers(design, study, lever.arguments, deviation, rng)[1]
     coords = {"chain": np.arange(draws.chains), "draw": chosen}
     owner = np.repeat(np.arange(study.n_clinicians), [len(g) for g in grid])
     paths = xr.Dataset(

@@ -76,9 +76,7 @@ def fit(
     # with so few draws R-hat says little, and that they are few is said already
     enough = settings.draws * settings.chains >= ESS_LIMIT or result.divergences
     if complete and enough and needs_second_try(result.diagnostics, result.divergences, retry_above):
-        stricter = Sampling(
-            settings.draws, settings.tune, settings.chains, settings.seed, 1 - (1 - settings.target_accept) / 5
-        )
+        stricter = settings.stricter()
         if progress:
             print(
                 f"{result.divergences} divergent draws, largest R-hat {result.diagnostics['rhat'].max():.3f}: "

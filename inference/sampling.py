@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -25,6 +25,10 @@ class Sampling:
     chains: int = 4
     seed: int = 0
     target_accept: float = 0.85
+
+    def stricter(self) -> Sampling:
+        """The settings of a second try."""
+        return replace(self, target_accept=1 - (1 - self.target_accept) / 5)
 
 
 def compile_model(pymc_model):

@@ -36,7 +36,7 @@ def build_model(model, study) -> pm.Model:
                 values["level_effect"] = pm.Normal("level_effect", 0, trait, dims="clinician")
             else:
                 values[parameter.name] = parameter.prior.variable(parameter.name, parameter.dims)
-        data = likelihood_data(design, model)
+        data = likelihood_data(design)
         data = {name: pm.Data(name, value) for name, value in data.items()}
         epochs = {name: pm.Data(name, getattr(design, name)) for name in _EPOCH_DATA}
         cells = tuple(
@@ -71,9 +71,9 @@ def build_model(model, study) -> pm.Model:
     return pymc_model
 
 
-def likelihood_data(design, model) -> dict[str, np.ndarray]:
+def likelihood_data(design) -> dict[str, np.ndarray]:
     """The data of the likelihood by name, as PyMC can hold them: a step that ends at a missing score ends at none."""
-    data = dict(zip(DATA, design.data(start_anchor=0.0 if model.start == "free" else 1.0), strict=True))
+    data = dict(zip(DATA, design.data(), strict=True))
     missing = np.isnan(data["survey_score"])  # PyMC's data cannot hold NaN
     ends_at = data["step_survey"]
     data["step_survey"] = np.where((ends_at >= 0) & missing[ends_at], -1, ends_at)

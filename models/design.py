@@ -48,6 +48,8 @@ class Design:
         One for each intervention whose exposure has a shape.
     layers : tuple of str
         The layers of spread that share the total variance.
+    start_anchor : float
+        1 where capacity at the first survey lies around the clinician's level, 0 where it is free of it.
     """
 
     layout: Layout
@@ -75,6 +77,7 @@ class Design:
     courses: tuple[Course, ...]
     cells: tuple[Cells, ...]
     layers: tuple[str, ...]
+    start_anchor: float
 
     @property
     def n_clinicians(self) -> int:
@@ -92,13 +95,13 @@ class Design:
                 found.setdefault(name, []).append(label)
         return found
 
-    def data(self, layout: Layout | None = None, start_anchor: float = 1.0) -> tuple[np.ndarray, ...]:
+    def data(self, layout: Layout | None = None) -> tuple[np.ndarray, ...]:
         """Data arguments of the likelihood, in its order."""
         layout = layout or self.layout
         return (
             layout.step_offset, layout.step_prelude, layout.step_gap, layout.step_epoch, layout.step_survey,
             self.epoch_start, self.survey_score, self.survey_repeats, self.survey_indicator,
-            np.full(self.n_clinicians, start_anchor),
+            np.full(self.n_clinicians, self.start_anchor),
         )  # fmt: skip
 
 
@@ -189,6 +192,7 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
         error_floor=np.array(floor),
         courses=courses,
         layers=model.layers,
+        start_anchor=0.0 if model.start == "free" else 1.0,
         cells=tuple(timeline.exposure_cells(j, rows) for j, rows in cell.items()),
     )
     for field in fields(layout):

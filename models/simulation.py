@@ -52,10 +52,10 @@ def draw_deviation(arguments, rng) -> np.ndarray:
     return arguments[3] + np.sqrt(arguments[4]) * rng.standard_normal(arguments[3].size)
 
 
-def new_scores(design, model, arguments, deviation, rng, layout=None):
+def new_scores(design, arguments, deviation, rng, layout=None):
     """New latent paths at every step and scores (0-100, neither rounded nor clipped), given parameters."""
     layout = layout or design.layout
-    data = design.data(layout, start_anchor=0.0 if model.start == "free" else 1.0)
+    data = design.data(layout)
     level, rate, variance, _, _, start_shift, start_var, intercept, loading, error = arguments
     return smoother.simulate(
         *data[:6], *data[7:], level, rate, variance, start_shift, start_var, intercept, loading, error, deviation,
@@ -64,14 +64,14 @@ def new_scores(design, model, arguments, deviation, rng, layout=None):
     )  # fmt: skip
 
 
-def new_answers(design, model, study, arguments, deviation, rng, layout=None):
+def new_answers(design, study, arguments, deviation, rng, layout=None):
     """New latent paths and scores as a questionnaire records them: rounded, cut to the range; and the share that was cut.
 
     The error of rounding is made by rounding, and not added as noise as well.
     """
     arguments = list(arguments)
     arguments[9] = np.maximum(arguments[9] - design.error_floor, 0.0)
-    path, score = new_scores(design, model, arguments, deviation, rng, layout)
+    path, score = new_scores(design, arguments, deviation, rng, layout)
     return path, *_as_answered(score, study)
 
 
@@ -111,9 +111,9 @@ def simulate(model, study, parameters: Mapping | None = None, seed=None, *, roun
     arguments = derived.arguments
     deviation = draw_deviation(arguments, rng)
     if rounded:
-        path, score, clipped = new_answers(design, model, study, arguments, deviation, rng)
+        path, score, clipped = new_answers(design, study, arguments, deviation, rng)
     else:
-        (path, score), clipped = new_scores(design, model, arguments, deviation, rng), 0.0
+        (path, score), clipped = new_scores(design, arguments, deviation, rng), 0.0
     at_survey = np.full(score.size, np.nan)
     seen = design.layout.step_survey >= 0
     at_survey[design.layout.step_survey[seen]] = path[seen]
@@ -200,7 +200,7 @@ def prior_predictive(model, study, draws: int = 200, seed=None) -> xr.DataTree:
         values = draw_parameters(table, coords, None, rng)
         derived = levers(values, design, model, np)
         deviation = draw_deviation(derived.arguments, rng)
-        scores[n] = new_scores(design, model, derived.arguments, deviation, rng)[1]
+        scores[n] = new_scores(design, derived.arguments, deviation, rng)[1]
         capacity = derived.arguments[0][design.epoch_base] * (1 + deviation)
         values |= {
             "alpha": capacity * derived.beta, "beta": derived.beta, "capacity": capacity,

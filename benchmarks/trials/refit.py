@@ -28,7 +28,7 @@ class Estimates(Refit):
     def estimate(self, new, seed):
         """Estimands of the posterior draws (chains joined), the number of divergences, and the largest R-hat of them."""
         capacity = new.study.surveys["capacity"].to_numpy(float)
-        fitted = self.sample(capacity, Sampling(draws=250, tune=400, chains=2, seed=seed, target_accept=0.9), limit=1.05)
+        fitted = self.sample(capacity, Sampling(draws=250, tune=400, chains=2, seed=seed, target_accept=0.9))
         derived, _, individual, _ = derive(fitted.draws, np.random.default_rng(seed))
         values = self.estimands(fitted.posterior.assign(derived), xr.Dataset(individual))
         shaped = {n: (("chain", "draw"), v.reshape(fitted.draws.chains, -1)) for n, v in values.items()}

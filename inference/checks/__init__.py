@@ -47,7 +47,7 @@ def assess(fit, prob: float = 0.89, evidence: Mapping[str, dict] | None = None, 
     Returns
     -------
     dict of str to Check
-        Those that apply to this fit, in the order of the report.
+        In the order of the report.
     """
     for name in only or ():
         if name not in CHECKS:
@@ -59,13 +59,11 @@ def assess(fit, prob: float = 0.89, evidence: Mapping[str, dict] | None = None, 
         module = import_module(f".{name}", __name__)
         given = ((evidence or {}).get(name),) if stored else ()
         try:
-            made = module.check(fit, prob, *given)
+            found[name] = module.check(fit, prob, *given)
         except UserError as error:  # such as results that were loaded without their study
-            made = not_done(name, module.TITLE, f"Not done: {error}")
+            found[name] = not_done(name, module.TITLE, f"Not done: {error}")
         except (KeyError, IndexError, TypeError, ValueError) as error:
             if not stored:
                 raise
-            made = not_done(name, module.TITLE, f"Not done: what is stored cannot be read ({error!r}); run its command again.")
-        if made is not None:
-            found[name] = made
+            found[name] = not_done(name, module.TITLE, f"Not done: what is stored cannot be read ({error!r}); run its command again.")
     return found

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ...datasets.errors import list_some
 from ..bands import limits, pointwise_level, reach
+from ..convergence import REFIT_RHAT
 from .check import Check, not_done
 from .drawing import FIRST, few_ticks, grid_colour, muted, panels, shortened
 
 TITLE = "Is the method calibrated on studies like this one?"
 LEVEL = 0.99
 LEAST = 100  # replicates below which nothing is said
-UNCONVERGED = 1.05
 ALLOWED = 0.02  # share of replicates that may not have converged
 MOST_PANELS, COLUMNS = 12, 3
 MOST_NAMED = 6
@@ -42,15 +43,14 @@ def check(fit, prob: float, evidence: dict | None) -> Check:
         "mean rank, standard errors from the middle": [(values.mean() - among / 2) / error for values in ranks.values()],
     }).sort_values("share of the way to the band", ascending=False, ignore_index=True)  # fmt: skip
     outside = table[~table["inside"]].set_index("quantity")["looks"]
-    unconverged = int((np.array(evidence["rhat"], float) > UNCONVERGED).sum())
+    unconverged = int((np.array(evidence["rhat"], float) > REFIT_RHAT).sum())
     diverged = int((np.array(evidence["divergences"]) > 0).sum())
     few = int((np.array(evidence["ess"], float) < among).sum())
     said = f"In {count} studies drawn from the priors on this design, the ranks of "
     if len(outside):
-        shown = [f"{name} ({looks})" for name, looks in outside.items()][:MOST_NAMED]
-        more = f" and {len(outside) - MOST_NAMED} more" if len(outside) > MOST_NAMED else ""
+        shown = list_some([f"{name} ({looks})" for name, looks in outside.items()], MOST_NAMED)
         said += (
-            f"{', '.join(shown)}{more} leave the {100 * LEVEL:.0f} % band over all {len(ranks)} quantities (up to "
+            f"{shown} leave the {100 * LEVEL:.0f} % band over all {len(ranks)} quantities (up to "
             f"{table['share of the way to the band'][0]:.1f} times as far): their intervals do not hold the truth as often as they say."
         )
     else:
@@ -58,7 +58,7 @@ def check(fit, prob: float, evidence: dict | None) -> Check:
             f"all {len(ranks)} quantities, the joint log-likelihood among them, stay inside one {100 * LEVEL:.0f} % band (the nearest, "
             f"{table['quantity'][0]}, goes {100 * table['share of the way to the band'][0]:.0f} % of the way)."
         )
-    said += f" {unconverged} of the refits had R-hat above {UNCONVERGED}, {diverged} a divergent draw."
+    said += f" {unconverged} of the refits had R-hat above {REFIT_RHAT}, {diverged} a divergent draw."
     if few:
         said += f" In {few} a quantity had an effective sample size below the {among} draws that it is ranked among."
     failed = evidence.get("failed", 0)

@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..convergence import RHAT_LIMIT, SAMPLE
+from ..convergence import REFIT_RHAT, RHAT_LIMIT, SAMPLE
 from .check import Check, not_done
 from .drawing import FIRST, SECOND, few_ticks, ink, muted
 
 TITLE = "Does it predict clinicians, units and a future that it has not seen?"
 ERROR = 0.01  # chance of a member said to differ where none does, over all members of a kind (Bonferroni)
-LEAST_REFITS = 1.05  # R-hat from which a refit is not counted as converged
 
 
 def check(fit, prob: float, evidence: dict | None) -> Check:
@@ -38,9 +37,9 @@ def check(fit, prob: float, evidence: dict | None) -> Check:
         rows.append(table)
         said.append(sentence)
         good.append(passed)
-    bad = [r["refit"] for r in evidence["refits"] if r["rhat"] > LEAST_REFITS]
+    bad = [r["refit"] for r in evidence["refits"] if r["rhat"] > REFIT_RHAT]
     if bad:
-        said.append(f"Not converged (R-hat above {LEAST_REFITS}): {', '.join(bad)}.")
+        said.append(f"Not converged (R-hat above {REFIT_RHAT}): {', '.join(bad)}.")
         good.append(False)
     elif any(r["rhat"] > RHAT_LIMIT or r["divergences"] for r in evidence["refits"]):
         worst = max(r["rhat"] for r in evidence["refits"])
@@ -153,7 +152,7 @@ def _made(tree, elpd: np.ndarray):
 
 
 def forecasts(evidence: dict) -> pd.DataFrame:
-    """One row a forecast answer: clinician, time, observed, median, low, high, crps, last, average, ahead."""
+    """One row a forecast answer: clinician, time, observed, median, low, high, crps, last, average."""
     if not evidence["forecasts"] or not evidence["forecasts"]["clinician"]:
         return pd.DataFrame()
     return pd.DataFrame({key: np.array(v, float) for key, v in evidence["forecasts"].items()})

@@ -42,12 +42,17 @@ def panels(figure, count: int, columns: int = 3) -> list:
     return list(axes[:count])
 
 
-def rows(axes, names, size: float = 8.0) -> None:
+def rows_axis(axes, names, size: float = 8.5) -> None:
     """Names down the y axis, the first on top."""
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_yticks(range(len(names)), names, fontsize=size)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+
+
+def rows(axes, names, size: float = 8.0) -> None:
+    """The same with a grid across."""
+    rows_axis(axes, names, size)
     axes.grid(True, axis="x", zorder=0)
     axes.set_axisbelow(True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ...datasets.errors import list_some
 from ...models.levers import LAYERS
 from ...models.priors import MEANINGS
 from ..convergence import SAMPLE
@@ -51,8 +52,7 @@ def check(fit, prob: float) -> Check:
         said.append(f"The correlation of log α and log β in the posterior is {tied:.2f}.")
     others = table[~table["parameter"].isin(HEADLINE) & (table["learnt"] < LITTLE)]["quantity"]
     if len(others):
-        few = ", ".join(worded(q, 40) for q in others[:6])
-        said.append(f"Among the rest the prior decides {few}{f' and {len(others) - 6} more' if len(others) > 6 else ''}.")
+        said.append(f"Among the rest the prior decides {list_some([worded(q, 40) for q in others], 6)}.")
     shown = table.head(MOST_ROWS)
 
     def draw(figure):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ...datasets.errors import list_some
 from ..convergence import SAMPLE
 from ..leave_one_out import Unusable, elpd
 from ..psis import good_k
@@ -47,11 +48,10 @@ def check(fit, prob: float) -> Check:
     )
     if bad.any():
         counts = pd.Series(names[who[bad]]).value_counts()
-        told = ", ".join(f"{name} ({n})" for name, n in counts.head(MOST_NAMED).items())
-        more = f" and {len(counts) - MOST_NAMED} more" if len(counts) > MOST_NAMED else ""
+        told = list_some([f"{name} ({n})" for name, n in counts.items()], MOST_NAMED)
         said += (
             f" Pareto k is above {limit:.2g} for {bad.sum()} of them (highest {k.max():.2f}): the fit leans on these answers, and their "
-            f"densities are not reliable{', but they are few' if passed else ''}. They are of {told}{more}."
+            f"densities are not reliable{', but they are few' if passed else ''}. They are of {told}."
         )
     else:
         said += f" Pareto k is at most {k.max():.2f}, so no single answer moves the fit much."

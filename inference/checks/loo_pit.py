@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...models.likelihood import smoother
-from ...models.simulation import new_scores
+from ...models.simulation import new_answers
 from ..convergence import SAMPLE
 from ..derive import Draws
 from ..psis import psis
@@ -96,18 +96,13 @@ def _below(score, place, rounding, mean, var) -> np.ndarray:
 
 def _replicates(fit, draws, rows, half, rounding, rng):
     """PIT values of studies drawn from the model at posterior draws, each judged by its own draw."""
-    design, anchor = draws.design, 0.0 if draws.model.start == "free" else 1.0
-    step = 2 * half
+    design = draws.design
     deviation = fit.tree["posterior"]["level_deviation"].transpose(*SAMPLE, "clinician").to_numpy()
     chosen = draws.thinned(REPLICATES)
     for c, n, lever in draws.some(chosen):
-        made = list(lever.arguments)
-        made[9] = np.maximum(made[9] - design.error_floor, 0.0)  # rounding is done, not added as noise
-        score = new_scores(design, draws.model, made, deviation[c, chosen[n]], rng)[1]
-        score = np.where(step > 0, np.round(score / np.where(step > 0, step, 1)) * step, score)
-        score = np.where(np.isnan(design.survey_score), np.nan, np.clip(score, 0.0, 100.0))
-        data = replace(design, survey_score=score).data(start_anchor=anchor)
-        mean, var, _ = smoother.leave_one_out(*data, *lever.arguments)
+        score = new_answers(design, draws.study, lever.arguments, deviation[c, chosen[n]], rng)[1]
+        score[np.isnan(design.survey_score)] = np.nan
+        mean, var, _ = smoother.leave_one_out(*replace(design, survey_score=score).data(), *lever.arguments)
         place = rng.uniform(-1, 1, rows.size) * half[rows]
         yield _below(score[rows], place, rounding, mean[rows], var[rows])
 

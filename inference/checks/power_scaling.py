@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 
+from ...datasets.errors import list_some
 from .check import Check, not_done
 from .drawing import FIRST, SECOND, few_ticks, muted, rows, shortened, worded
 from .learnt import learnt
@@ -57,14 +60,13 @@ def check(fit, prob: float) -> Check:
     ):
         chosen = table[mask.to_numpy()].sort_values("own prior", ascending=False)
         if len(chosen):
-            few = ", ".join(f"{worded(n, 40)} ({v:.2f})" for n, v in zip(chosen["quantity"][:6], chosen["own prior"][:6], strict=True))
-            said.append(f"{words}: {few}{f' and {len(chosen) - 6} more' if len(chosen) > 6 else ''}.")
+            each = [f"{worded(n, 40)} ({v:.2f})" for n, v in zip(chosen["quantity"], chosen["own prior"], strict=True)]
+            said.append(f"{words}: {list_some(each, 6)}.")
     if not said:
         said.append(f"No quantity of the population is sensitive to its own prior (threshold {THRESHOLD}).")
     together = table[(table["all priors"] >= THRESHOLD) & (table["diagnosis"] == "data decide")]["quantity"]
     if len(together):
-        few = ", ".join(worded(q, 30) for q in together[:4])
-        said.append(f"All priors together move {few}{f' and {len(together) - 4} more' if len(together) > 4 else ''} a little.")
+        said.append(f"All priors together move {list_some([worded(q, 30) for q in together], 4)} a little.")
     shown = table.head(MOST_ROWS)
 
     def draw(figure):
@@ -111,23 +113,15 @@ def _scaled(fit, names: list[str], priors: tuple[str, ...] | None) -> pd.DataFra
     return table[np.isfinite(table["prior"]) & np.isfinite(table["likelihood"])][["quantity", "prior", "likelihood"]]
 
 
+@contextmanager
 def _without_log():
     """ArviZ logs its advice; ours is the sentence."""
-    import logging
-    from contextlib import contextmanager
-
-    @contextmanager
-    def quiet():
-        loggers = [logging.getLogger(n) for n in ("arviz_stats", "arviz.stats", "arviz_stats.psense")]
-        before = [log.level for log in loggers]
-        for log in loggers:
-            log.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for log, level in zip(loggers, before, strict=True):
-                log.setLevel(level)
-
-    return quiet()
-
-
+    loggers = [logging.getLogger(n) for n in ("arviz_stats", "arviz.stats", "arviz_stats.psense")]
+    before = [log.level for log in loggers]
+    for log in loggers:
+        log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for log, level in zip(loggers, before, strict=True):
+            log.setLevel(level)

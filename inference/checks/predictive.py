@@ -27,18 +27,12 @@ def check(fit, prob: float) -> Check:
     if known.empty or drawn < LEAST:
         return not_done("predictive", TITLE, "There are too few draws or answers to compare replicated answers with the observed ones.")
     several = len(found) > 1
-    edge = max(ERROR / len(known), 1.5 / drawn)
-    odd = known[known["tail"] < edge]
-    inside = int(((known["low"] <= known["observed"]) & (known["observed"] <= known["high"])).sum())
-    said = f"{inside} of {len(known)} statistics of the answers lie within the {100 * prob:.4g} % interval of their replicates"
+    odd = far_out(known, drawn)
+    said = f"{inside(known)} of {len(known)} statistics of the answers lie within the {100 * prob:.4g} % interval of their replicates"
     if odd.empty:
         said += "; none is further out than chance would put one of so many."
     else:
-        told = "; ".join(
-            f"{r.statistic}{f' of {r.score}' if several else ''} {r.observed:.3g}, replicated {r.low:.3g} to {r.high:.3g}"
-            for r in odd.itertuples()
-        )
-        said += f". Not reproduced: {told}."
+        said += f". Not reproduced: {told(odd, 'replicated', several)}."
 
     caption = (
         "Line: observed; bars: the same statistic of answers replicated from the fitted model, with new paths and new errors of "
@@ -46,6 +40,23 @@ def check(fit, prob: float) -> Check:
     )
     return Check("predictive", TITLE, odd.empty, said, table, lambda figure: histograms(figure, known, replicates, several),
                  caption=caption, height=height_of(known))  # fmt: skip
+
+
+def far_out(known: pd.DataFrame, drawn: int) -> pd.DataFrame:
+    """Statistics further out than chance would put any of so many, as far as so many replicates can tell."""
+    return known[known["tail"] < max(ERROR / len(known), 1.5 / drawn)]
+
+
+def inside(known: pd.DataFrame) -> int:
+    """How many statistics lie in the interval of their replicates."""
+    return int(((known["low"] <= known["observed"]) & (known["observed"] <= known["high"])).sum())
+
+
+def told(odd: pd.DataFrame, verb: str, several: bool) -> str:
+    """Statistics with the interval of their replicates; with their score's name where there are several."""
+    return "; ".join(
+        f"{r.statistic}{f' of {r.score}' if several else ''} {r.observed:.3g}, {verb} {r.low:.3g} to {r.high:.3g}" for r in odd.itertuples()
+    )
 
 
 def histograms(figure, known: pd.DataFrame, replicates: dict[int, np.ndarray], several: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...models.simulation import prior_predictive
 from .answers import answers
 from .check import Check, not_done
-from .predictive import ERROR, height_of, histograms, statistics
+from .predictive import far_out, height_of, histograms, inside, statistics, told
 
 TITLE = "Would the priors alone expect answers like these?"
 DRAWS = 400
@@ -24,23 +24,18 @@ def check(fit, prob: float) -> Check:
     if known.empty:
         return not_done("prior_predictive", TITLE, "There are too few answers to compare with those that the priors expect.")
     several = len(found) > 1
-    odd = known[known["tail"] < max(ERROR / len(known), 1.5 / DRAWS)]
-    inside = int(((known["low"] <= known["observed"]) & (known["observed"] <= known["high"])).sum())
+    odd = far_out(known, DRAWS)
     beyond = float(((scores < 0) | (scores > 100)).mean())
     above = float((drawn["prior"]["capacity"] > 100).mean())
     said = (
         f"In {DRAWS} studies drawn from the priors alone, {100 * beyond:.0f} % of the answers would lie beyond the ends of the scale and "
-        f"{100 * above:.0f} % of the clinicians' C* above 100. {inside} of {len(known)} statistics of the observed answers lie within the "
-        f"{100 * prob:.4g} % interval of the drawn ones"
+        f"{100 * above:.0f} % of the clinicians' C* above 100. {inside(known)} of {len(known)} statistics of the observed answers lie "
+        f"within the {100 * prob:.4g} % interval of the drawn ones"
     )
     if odd.empty:
         said += "; none is so far out that priors and data would contradict each other."
     else:
-        told = "; ".join(
-            f"{r.statistic}{f' of {r.score}' if several else ''} {r.observed:.3g}, drawn {r.low:.3g} to {r.high:.3g}"
-            for r in odd.itertuples()
-        )
-        said += f". Priors and data contradict each other in: {told}."
+        said += f". Priors and data contradict each other in: {told(odd, 'drawn', several)}."
     caption = (
         "Line: observed; bars: the same statistic in studies drawn from the priors, on the same clinicians and times. Bars should be wide "
         "and hold what could have been seen; a line far outside them is a contradiction of priors and data."

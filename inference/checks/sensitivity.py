@@ -7,14 +7,13 @@ import math
 import numpy as np
 import pandas as pd
 
-from ..convergence import RHAT_LIMIT
+from ..convergence import REFIT_RHAT, RHAT_LIMIT
 from .check import Check, not_done
 from .drawing import FIRST, few_ticks, grid_colour, muted, rows, shortened
 
 TITLE = "Do the conclusions hold under other assumptions?"
 NONE = "no programme"
-UNCONVERGED = 1.05  # R-hat of any quantity from which a refit is not judged ...
-SHOWN = 2 * (RHAT_LIMIT - 1) + 1  # ... and of a number that is shown (a refit has half the draws)
+SHOWN = 2 * (RHAT_LIMIT - 1) + 1  # R-hat of a number that is shown (a refit has half the draws); REFIT_RHAT for any other
 DIVERGENT = 0.01  # share of its draws
 NO_EFFECT = {"ratio_alpha": 1.0, "ratio_beta": 1.0}
 MOVED = 1.0  # posterior standard deviations of the fit by which C* may move without a word
@@ -84,7 +83,7 @@ def converged(variant: dict) -> bool:
     shown = [row["rhat"] for row in variant["rows"] if row["rhat"] is not None]
     worst = variant["rhat"]
     return (
-        worst is not None and worst <= UNCONVERGED and max(shown, default=1.0) <= SHOWN
+        worst is not None and worst <= REFIT_RHAT and max(shown, default=1.0) <= SHOWN
         and variant["divergences"] <= DIVERGENT * variant["draws"]
     )  # fmt: skip
 

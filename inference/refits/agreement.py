@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from ..convergence import SAMPLE
+from ..convergence import SAMPLE, labels_of
 
 LEVEL = 0.01  # chance that two right fits are said to differ, over all numbers compared
 # Monte Carlo errors are estimated too, those of an interval's ends roughly, so that differences have longer tails than the normal
@@ -103,9 +101,8 @@ def _columns(fit) -> dict[tuple[str, str], np.ndarray]:
             values = dataset[name].transpose(*SAMPLE, ...)
             dims = values.dims[2:]
             where = "effects" if dims == ("intervention",) else group
-            for place in product(*(range(values.sizes[d]) for d in dims)):
-                label = name if not dims else f"{name}[{', '.join(str(values[d].to_numpy()[p]) for d, p in zip(dims, place, strict=True))}]"
-                out[where, label] = values.to_numpy()[(slice(None), slice(None), *place)]
+            flat = values.to_numpy().reshape(*values.shape[:2], -1)
+            out |= {(where, label): flat[..., n] for n, label in enumerate(labels_of(values, dims))}
     return out
 
 

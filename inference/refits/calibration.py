@@ -24,7 +24,6 @@ from .jobs import run_jobs
 from .refit import Refit
 
 RANKS = 99  # draws that the truth is ranked among
-RHAT_RETRY = 1.05  # R-hat from which a refit is tried once more
 MEMBERS = 3  # clinicians, and units, whose own quantities are ranked: first, middle, last
 
 
@@ -80,7 +79,7 @@ def work(context, number: int) -> dict:
     new = simulate(refit.model, refit.study, seed=np.random.default_rng([settings.seed, number]), rounded=False)
     capacity = new.study.surveys["capacity"].to_numpy(float)
     try:
-        fitted = refit.sample(capacity, replace(settings, seed=settings.seed + number), limit=RHAT_RETRY)
+        fitted = refit.sample(capacity, replace(settings, seed=settings.seed + number))
     except UserError as error:  # priors so wide that some of their studies cannot be fitted
         return {"failed": str(error)}
     # numbers of this replicate alone: with the same ones in each, ranks of single clinicians would not be uniform
@@ -128,7 +127,7 @@ def _truth(refit: Refit, new, capacity) -> dict[str, float]:
         effect = new.effects.iloc[k]
         out |= {f"theta_alpha[{k + 1}]": effect["theta_alpha"], f"theta_beta[{k + 1}]": effect["theta_beta"],
                 f"capacity_change[{k + 1}]": effect["capacity_change"]}  # fmt: skip
-    data = replace(design, survey_score=capacity).data(start_anchor=0.0 if refit.model.start == "free" else 1.0)
+    data = replace(design, survey_score=capacity).data()
     out["log_likelihood"] = kalman.log_likelihood(*data, *lever.arguments)[0].sum()
     return {name: float(value) for name, value in out.items()}
 

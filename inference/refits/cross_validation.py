@@ -20,7 +20,6 @@ from .refit import Refit, Refitted
 
 ORIGINS = (1 / 2, 2 / 3, 5 / 6)  # shares of the study's answers after which the future begins
 KINDS = ("clinician", "unit", "future")
-RHAT_RETRY = 1.05  # R-hat from which a refit is tried once more
 FRESH = 4  # sets of effects of a clinician or unit who is not there, for each draw
 
 
@@ -109,12 +108,12 @@ def work(context, job: Mapping) -> dict:
     who, time = occasions["clinician"].to_numpy()[at], occasions["time"].to_numpy(float)[at]
     if job["kind"] == "future":
         hidden = time > job["begin"]
-        fitted = refit.sample(np.where(hidden, np.nan, capacity), given["settings"], limit=RHAT_RETRY)
+        fitted = refit.sample(np.where(hidden, np.nan, capacity), given["settings"])
         wanted = np.flatnonzero(hidden & (time <= job["end"]) & ~np.isnan(capacity))
         found = _forecast(refit, fitted, wanted, who, time, given["prob"])
     else:
         left_out = np.array(job["left_out"], int)
-        fitted = refit.sample(np.where(np.isin(who, left_out), np.nan, capacity), given["settings"], limit=RHAT_RETRY)
+        fitted = refit.sample(np.where(np.isin(who, left_out), np.nan, capacity), given["settings"])
         found = _unseen(refit, fitted, left_out, who, job["kind"])
     convergence = {"divergences": fitted.divergences, "rhat": fitted.rhat, "tries": fitted.tries}
     return found | {"refit": convergence}
@@ -130,7 +129,7 @@ def _unseen(refit: Refit, fitted: Refitted, left_out, who, kind: str) -> dict:
     mine = answered & np.isin(owner, group)
     place = np.searchsorted(group, owner[mine])
     size = np.bincount(place, minlength=group.size)
-    full = design.data(start_anchor=0.0 if refit.model.start == "free" else 1.0)
+    full = design.data()
     density, repeated = [], []
     for c in range(draws.chains):
         for d in range(draws.draws):
@@ -139,7 +138,7 @@ def _unseen(refit: Refit, fitted: Refitted, left_out, who, kind: str) -> dict:
                 lever = levers(_fresh(point, refit, left_out, kind, rng), design, refit.model, np)
                 density.append(kalman.log_likelihood(*full, *lever.arguments)[0][left_out])
                 own = draw_deviation(lever.arguments, rng)
-                score = new_answers(design, refit.model, refit.study, lever.arguments, own, rng)[1]
+                score = new_answers(design, refit.study, lever.arguments, own, rng)[1]
                 repeated.append(np.bincount(place, score[mine], group.size))
     density = np.array(density)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -130,10 +130,9 @@ def _over_processes(workers, key, prepare, given, work, jobs) -> Iterator[tuple[
 
 
 def _over_dask(scheduler, workers, key, prepare, given, work, jobs) -> Iterator[tuple[str, dict]]:
-    try:
-        from distributed import Client, LocalCluster, as_completed
-    except ImportError:
-        raise UserError('a Dask scheduler needs dask.distributed; install "equipoise[cluster]".') from None
+    check_scheduler(scheduler)
+    from distributed import Client, LocalCluster, as_completed
+
     with ExitStack() as opened:
         if isinstance(scheduler, Client):
             client = scheduler
@@ -143,7 +142,6 @@ def _over_dask(scheduler, workers, key, prepare, given, work, jobs) -> Iterator[
             cluster = opened.enter_context(LocalCluster(n_workers=count, threads_per_worker=1, **quiet))
             client = opened.enter_context(Client(cluster))
         else:
-            _reach(scheduler)
             client = opened.enter_context(Client(scheduler))
         try:
             client.wait_for_workers(1, timeout=WAIT_WORKERS)

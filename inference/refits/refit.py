@@ -12,7 +12,7 @@ from ...datasets.errors import UserError
 from ...models.builder import likelihood_data
 from ...models.design import build_design
 from ...models.parameters import parameter_table
-from ..convergence import RHAT_LIMIT, SAMPLE, measures
+from ..convergence import REFIT_RHAT, SAMPLE, measures
 from ..derive import Draws
 from ..sampling import Sampling, compile_model, sample
 
@@ -54,7 +54,7 @@ class Refit:
             warnings.simplefilter("ignore", UserWarning)  # cautions are given with the model's own fit
             self.compiled = compile_model(model.build(study))
 
-    def sample(self, capacity: np.ndarray, settings: Sampling, tries: int = 2, limit: float = RHAT_LIMIT) -> Refitted:
+    def sample(self, capacity: np.ndarray, settings: Sampling, tries: int = 2, limit: float = REFIT_RHAT) -> Refitted:
         """Sample with these answers.
 
         Parameters
@@ -68,7 +68,7 @@ class Refit:
             refits have few draws.
         """
         design = replace(self.design, survey_score=np.array(capacity, float))
-        data = likelihood_data(design, self.model)
+        data = likelihood_data(design)
         compiled = self.compiled.with_data(survey_score=data["survey_score"], step_survey=data["step_survey"])
         tried = 0
         while True:
@@ -84,9 +84,7 @@ class Refit:
             rhat = self.worst(posterior)
             if tried == tries or (not divergences and rhat <= limit):
                 break
-            settings = replace(
-                settings, target_accept=1 - (1 - settings.target_accept) / 5, draws=2 * settings.draws, tune=2 * settings.tune
-            )
+            settings = replace(settings.stricter(), draws=2 * settings.draws, tune=2 * settings.tune)
         values = {p.name: posterior[p.name].transpose(*SAMPLE, *p.dims).to_numpy() for p in self.table}
         draws = Draws(self.model, self.study, design, values, posterior.sizes["chain"], posterior.sizes["draw"])
         return Refitted(posterior, tree["sample_stats"].to_dataset(), draws, divergences, rhat, tried)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...inference.checks.predictive import inside as statistics_inside
 from ...inference.checks.sensitivity import converged, decides
 from ...inference.convergence import ESS_LIMIT, RHAT_LIMIT
 from ..checking import GROUPS
@@ -45,8 +46,7 @@ def inside(material, name: str) -> str:
     if check is None or check.passed is None:
         return ""
     known = check.table[check.table["tail"].notna()]
-    held = int(((known["low"] <= known["observed"]) & (known["observed"] <= known["high"])).sum())
-    return f"{held} of {len(known)} statistics of the answers lie in the interval of the replicates."
+    return f"{statistics_inside(known)} of {len(known)} statistics of the answers lie in the interval of the replicates."
 
 
 def convergence(material) -> Answer:

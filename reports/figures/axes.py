@@ -9,6 +9,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from ...inference.checks.drawing import rows_axis as rows_axis
 from ..format import number
 from .style import GRID, MUTED, PAPER, SERIES, TRUTH
 
@@ -41,14 +42,6 @@ def intervals(axes, table, colour: str, rows=None, *, thick: float = 2.2, dot: f
     if "truth" in table:
         axes.plot(table["truth"], rows, linestyle="none", marker="D", markersize=dot * 0.85, color="none",
                   markeredgecolor=TRUTH, markeredgewidth=1.2, zorder=4)  # fmt: skip
-
-
-def rows_axis(axes, names, size: float = 8.5) -> None:
-    """Names down the y axis, the first on top."""
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_yticks(range(len(names)), names, fontsize=size)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
 
 
 def reference(axes, value: float) -> None:

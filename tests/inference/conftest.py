@@ -26,7 +26,7 @@ class Laboratory:
     def fit(self, capacity, settings: Sampling = SETTINGS) -> Fit:
         """A whole fit, as `equipoise.fit` makes it."""
         study = self.study.with_scores(capacity)
-        found = self.refit.sample(capacity, settings, limit=1.05)
+        found = self.refit.sample(capacity, settings)
         raw = xr.DataTree.from_dict({"posterior": found.posterior, "sample_stats": found.stats})
         settings = replace(settings, draws=found.draws.draws)
         result = _Derived(raw, self.model, study, settings)

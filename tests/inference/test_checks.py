@@ -282,7 +282,7 @@ def test_replicates_are_rounded_once_and_means_on_their_finer_grid(lab, good):
         "level": 50.0, "half_life": 2.0, "total_sd": 12.0, "variance_shares": [0.2, 0.7, 0.1], "rate_sd": 0.0, "spread_sd": 0.0,
         "start_shift": 0.0, "start_sd_ratio": 1.0}, rng)  # fmt: skip
     arguments = levers(point, design, model, np).arguments
-    made = [new_answers(design, model, planned, arguments, np.zeros(40), rng)[1] for _ in range(20)]
+    made = [new_answers(design, planned, arguments, np.zeros(40), rng)[1] for _ in range(20)]
     # by hand: process and error of a single answer, then rounding
     true = 50 + 12 * np.sqrt(0.8) * rng.standard_normal(200_000)
     assert np.std(made) == pytest.approx(np.clip(np.round(true / 25) * 25, 0, 100).std(), rel=0.02)

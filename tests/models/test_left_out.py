@@ -59,7 +59,7 @@ def test_the_likelihood_is_the_dense_normal_s_with_that_variance_zero(layer, spr
         arguments[LEVEL_MEAN], arguments[LEVEL_VAR] = np.zeros((2, 6))
     else:
         arguments[ERROR] = np.full(1, 1 / 12)  # 0-100 in steps of 1
-    expected = dense_log_likelihood(arguments, design.data(start_anchor=0.0 if start == "free" else 1.0))
+    expected = dense_log_likelihood(arguments, design.data())
 
     model = replace(full, left_out=layer)
     _, small = a_point(model, given, without(layer, point))

@@ -62,7 +62,7 @@ def test_the_sampled_model_and_numpy_agree(main, further):
     model, study = case(main, further)
     design, values = a_point(model, study)
     derived = levers(values, design, model, np)
-    data = design.data(start_anchor=0.0 if model.start == "free" else 1.0)
+    data = design.data()
     pymc_model = build_model(model, study)
     assert {v.name for v in pymc_model.free_RVs} == set(values)
     outputs = [pymc_model["log_likelihood"], *pymc_model.deterministics]

@@ -298,7 +298,7 @@ def test_the_sampled_model_and_numpy_agree_where_effects_vary(study, kind, varyi
         variables, [built["log_likelihood"], *moderation], mode=AS_IT_IS, on_unused_input="ignore"
     )
     got, *effects = function(**{v.name: p[v.name] for v in variables})
-    data = design.data(start_anchor=0.0 if model.start == "free" else 1.0)
+    data = design.data()
     np.testing.assert_allclose(got, log_likelihood(*data, *out.arguments)[0], rtol=1e-10)
     np.testing.assert_allclose(effects, [out.moderation_alpha, out.moderation_beta], rtol=1e-12)
 
