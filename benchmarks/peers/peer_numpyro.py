@@ -13,10 +13,9 @@ from functools import partial
 # one thread a chain: idle threads that spin would be charged to numpyro
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
+os.environ["JAX_ENABLE_X64"] = "1"
+
 import jax
-
-jax.config.update("jax_enable_x64", True)
-
 import jax.numpy as jnp
 import numpy as np
 import numpyro

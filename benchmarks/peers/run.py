@@ -15,9 +15,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
 import numpy as np
 from studies import SIZES, write
 from tables import line, report
@@ -25,6 +22,7 @@ from tables import line, report
 from equipoise.inference.refits.ledger import Ledger
 from equipoise.keys import source_digest
 
+HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
 SCRATCH = RESULTS / "peers"
 RUNS = [("equipoise", "ours")] + [(s, c) for s in ("stan", "numpyro", "pymc") for c in ("customary", "ours")]
