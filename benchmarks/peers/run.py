@@ -13,6 +13,7 @@ import argparse
 import json
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,15 @@ def settings_of(system, size, asked) -> dict:
     return settings | {"accept": asked.accept, "limit": asked.limit, "cores": asked.cores}
 
 
+def version_of(system) -> str:
+    """Digest of what a system's figures depend on: the project's sources, or the peer's files here and its packages."""
+    if system == "equipoise":
+        return source_digest(("models", "inference"))[:10]
+    files = [HERE / "posterior.py", HERE / f"peer_{system}.py", HERE / "requirements.txt"]
+    files += sorted(HERE.glob("*.stan")) + [HERE / "stan_driver.cpp"] if system == "stan" else []
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
+
+
 def main(asked):
     SCRATCH.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(RESULTS / "peers.jsonl", "peers 1")
@@ -139,7 +149,8 @@ def main(asked):
         print(report(ledger.results))
         return
     python = peers_python(asked.peers_python) if any(s != "equipoise" for s, _ in runs) else ""
-    version = source_digest(("models", "inference"))[:10]  # the project's figures hold for one state of it
+    versions = {system: version_of(system) for system, _ in runs}
+    version = sha256("".join(versions.values()).encode()).hexdigest()[:10]
 
     def once(name, job, *arguments):
         if asked.fresh or name not in ledger.results:
@@ -163,7 +174,7 @@ def main(asked):
             for system, coordinates in runs:
                 settings = settings_of(system, size, asked)
                 name = f"sampling|{size}|{seed}|{system}|{coordinates}|{json.dumps(settings, sort_keys=True)}"
-                name += f"|{version}" if system == "equipoise" else ""
+                name += f"|{versions[system]}"
 
                 def job(system=system, coordinates=coordinates, seed=seed, settings=settings, size=size):
                     with Worker(system, coordinates, size, seed, python) as worker:

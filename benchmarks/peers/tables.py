@@ -59,12 +59,12 @@ def sampling_table(rows) -> str:
         rhat = [np.inf if r["rhat"] is None else r["rhat"] for r in runs]
         body.append([
             size, system, coordinates, len(runs), f"{runs[0]['chains']} x {runs[0]['draws']} after {runs[0]['tune']}",
-            spread([r["cpu"] for r in runs]), spread([r["ess"] for r in runs]), spread([r["speed"] for r in runs]),
+            spread([r["compile"] for r in runs], 2), spread([r["cpu"] for r in runs]), spread([r["ess"] for r in runs]), spread([r["speed"] for r in runs]),
             "" if system == "equipoise" or not ratios else spread(ratios), spread([r["divergences"] for r in runs]),
             f"{max(rhat):.3f}", sum(map(failed, runs)), ", ".join(sorted({r["slowest"].split("[")[0] for r in runs})),
         ])  # fmt: skip
     header = [
-        "study", "system", "coordinates", "seeds", "draws kept", "CPU s", "least ESS", "ESS per CPU s", "Equipoise is faster by",
+        "study", "system", "coordinates", "seeds", "draws kept", "compiled in, s", "CPU s", "least ESS", "ESS per CPU s", "Equipoise is faster by",
         "divergences", "R-hat at most", "failed", "slowest",
     ]  # fmt: skip
     return markdown(header, body)
