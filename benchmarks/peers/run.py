@@ -45,7 +45,7 @@ def peers_python(given) -> str:
     if not mark.exists() or mark.read_text() != wanted:
         print(f"making the peers' environment in {folder} ...", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", HERE / "requirements.txt"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-qq", "-r", HERE / "requirements.txt"], check=True)
         mark.write_text(wanted)
     return str(python)
 
@@ -137,7 +137,8 @@ def version_of(system) -> str:
     if system == "equipoise":
         return source_digest(("models", "inference"))[:10]
     files = [HERE / "posterior.py", HERE / f"peer_{system}.py", HERE / "requirements.txt"]
-    files += sorted(HERE.glob("*.stan")) + [HERE / "stan_driver.cpp"] if system == "stan" else []
+    if system == "stan":
+        files += [*sorted(HERE.glob("*.stan")), HERE / "stan_driver.cpp"]
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
 
 

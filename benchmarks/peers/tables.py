@@ -59,13 +59,14 @@ def sampling_table(rows) -> str:
         rhat = [np.inf if r["rhat"] is None else r["rhat"] for r in runs]
         body.append([
             size, system, coordinates, len(runs), f"{runs[0]['chains']} x {runs[0]['draws']} after {runs[0]['tune']}",
-            spread([r["compile"] for r in runs], 2), spread([r["cpu"] for r in runs]), spread([r["ess"] for r in runs]), spread([r["speed"] for r in runs]),
+            spread([r["compile"] for r in runs], 2), spread([r["cpu"] for r in runs]), spread([r["ess"] for r in runs]),
+            spread([r["speed"] for r in runs]),
             "" if system == "equipoise" or not ratios else spread(ratios), spread([r["divergences"] for r in runs]),
             f"{max(rhat):.3f}", sum(map(failed, runs)), ", ".join(sorted({r["slowest"].split("[")[0] for r in runs})),
         ])  # fmt: skip
     header = [
-        "study", "system", "coordinates", "seeds", "draws kept", "compiled in, s", "CPU s", "least ESS", "ESS per CPU s", "Equipoise is faster by",
-        "divergences", "R-hat at most", "failed", "slowest",
+        "study", "system", "coordinates", "seeds", "draws kept", "compiled in, s", "CPU s", "least ESS", "ESS per CPU s",
+        "Equipoise is faster by", "divergences", "R-hat at most", "failed", "slowest",
     ]  # fmt: skip
     return markdown(header, body)
 
@@ -104,19 +105,22 @@ def agreement(rows) -> list[str]:
     return out
 
 
+def agreed(found) -> str:
+    if "note" in found:
+        return found["note"]
+    return f"density {found['density']:.0e}, gradient {found['gradient']:.0e} (relative, largest), against {found['against']}"
+
+
 def report(results: dict) -> str:
     rows = sampling_rows(results)
-    checks = [
-        f"- {job.split('|')[1]}: {name}: "
-        + (
-            found.get("note")
-            or f"density {found['density']:.0e}, gradient {found['gradient']:.0e} (relative, largest), against {found['against']}"
-        )
-        for job, result in results.items() if job.startswith("gradients|") for name, found in result.items()
-    ]  # fmt: skip
+    checks = {}
+    for job, result in results.items():
+        what, size, *_ = job.split("|")
+        if what == "gradients":
+            checks.update({(size, name): agreed(found) for name, found in result.items()})
     sections = [
         "Sampling (median over seeds and range; a run failed with a divergence, R-hat above 1.01, or at its time limit):\n",
-        sampling_table(rows), "\nValue and gradient:\n", times_table(results), "\nThe same densities and gradients:\n", *checks,
-        "\nThe same posterior:\n", *agreement(rows),
+        sampling_table(rows), "\nValue and gradient:\n", times_table(results), "\nThe same densities and gradients:\n",
+        *(f"- {size}: {name}: {text}" for (size, name), text in checks.items()), "\nThe same posterior:\n", *agreement(rows),
     ]  # fmt: skip
     return "\n".join(sections)
