@@ -2,10 +2,11 @@
 
 LLVM's vectoriser cannot be relied on for the filter (stores to the workspace might overlap the data, so it gives up), and
 the llvmlite on PyPI knows no vectorised exponential. Here every operation is one instruction of LLVM on a vector, which it
-turns into whatever registers the machine has (two of AVX-512, four of AVX2, eight of SSE or NEON for `WIDTH` 16): the
+turns into whatever registers the machine has (one of AVX-512, two of AVX2, four of SSE or NEON): the
 numbers are the same on all of them, but for `muladd`, which rounds once where the machine has fused multiply-add.
 
-Arrays are read and written at a flat position: ``load(array, at)`` takes ``WIDTH`` neighbours from ``array.flat[at]`` on.
+Arrays are contiguous, and read and written at a flat position: ``load(array, at)`` takes ``WIDTH`` neighbours from
+``array.flat[at]`` on. Positions are not checked.
 """
 
 import operator
@@ -13,6 +14,7 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
 
@@ -21,9 +23,7 @@ WIDTH = 8
 _DOUBLES = ir.VectorType(ir.DoubleType(), WIDTH)
 _WORDS = ir.VectorType(ir.IntType(64), WIDTH)
 _BITS = ir.VectorType(ir.IntType(1), WIDTH)
-_ARITHMETIC = {
-    operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv",
-}  # fmt: skip
+_ARITHMETIC = {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}
 _INTEGER_ARITHMETIC = {
     operator.add: "add", operator.sub: "sub", operator.and_: "and_", operator.or_: "or_", operator.lshift: "shl", operator.rshift: "lshr",
 }  # fmt: skip
@@ -123,17 +123,24 @@ def rounded(context, a):
     return lanes(words), lambda context, builder, sig, args: builder.sitofp(args[0], _DOUBLES)
 
 
-def _at(context, builder, array_type, array, position, kind):
+def _flat(array, dtype=types.float64):
+    """Refuse, when numba compiles, what cannot be read at a flat position."""
+    if not (isinstance(array, types.Array) and array.layout == "C" and array.dtype == dtype):
+        raise TypingError(f"expected a contiguous array of {dtype}, got {array}")
+
+
+def _at(context, builder, array_type, array, position):
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [position]), kind.as_pointer())
+    return builder.bitcast(builder.gep(data, [position]), _DOUBLES.as_pointer())
 
 
 @intrinsic
 def load(context, array, at):
-    """The numbers of all lanes, next to each other in a contiguous array."""
+    """The numbers of all lanes, next to each other."""
+    _flat(array)
 
     def lower(context, builder, sig, args):
-        return builder.load(_at(context, builder, sig.args[0], *args, _DOUBLES), align=8)
+        return builder.load(_at(context, builder, sig.args[0], *args), align=8)
 
     return lanes(array, types.intp), lower
 
@@ -141,9 +148,10 @@ def load(context, array, at):
 @intrinsic
 def store(context, array, at, value):
     """Write the numbers of all lanes next to each other."""
+    _flat(array)
 
     def lower(context, builder, sig, args):
-        builder.store(args[2], _at(context, builder, sig.args[0], *args[:2], _DOUBLES), align=8)
+        builder.store(args[2], _at(context, builder, sig.args[0], *args[:2]), align=8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes), lower
@@ -162,6 +170,8 @@ def _places(context, builder, sig, args):
 @intrinsic
 def gather(context, array, index, at, stride, column):
     """``array.flat[index.flat[at + l] * stride + column]`` for each lane l."""
+    _flat(array)
+    _flat(index, types.int32)
 
     def lower(context, builder, sig, args):
         out = ir.Constant(_DOUBLES, ir.Undefined)
@@ -173,8 +183,24 @@ def gather(context, array, index, at, stride, column):
 
 
 @intrinsic
+def scatter(context, array, index, at, stride, column, value):
+    """Write each lane's number to ``array.flat[index.flat[at + l] * stride + column]``; of equal places the first lane's stays."""
+    _flat(array)
+    _flat(index, types.int32)
+
+    def lower(context, builder, sig, args):
+        for lane, place in reversed(list(_places(context, builder, sig, args))):
+            builder.store(builder.extract_element(args[5], lane), place)
+        return context.get_dummy_value()
+
+    return types.void(array, index, types.intp, types.intp, types.intp, lanes), lower
+
+
+@intrinsic
 def scatter_add(context, array, index, at, stride, column, value):
     """Add each lane's number to ``array.flat[index.flat[at + l] * stride + column]``, one lane after another."""
+    _flat(array)
+    _flat(index, types.int32)
 
     def lower(context, builder, sig, args):
         for lane, place in _places(context, builder, sig, args):

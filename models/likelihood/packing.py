@@ -76,7 +76,7 @@ def pack(
     place[order] = np.arange(count)
     by_block = lanes.reshape(blocks, WIDTH)
     prelude = step_prelude[by_block].max(axis=1)
-    rows_of = prelude + (length - step_prelude)[by_block].max(axis=1)
+    rows_of = prelude + np.maximum((length - step_prelude)[by_block].max(axis=1), 1)
     first_row = np.append(0, np.cumsum(rows_of))
     rows = int(first_row[-1])
     block_of = np.repeat(np.arange(blocks), rows_of)
