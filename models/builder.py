@@ -51,7 +51,7 @@ def build_model(model, study, threaded: bool = False) -> pm.Model:
         derived = levers(values, shared, model, pt)
         # a level that is sampled, or the same for all, leaves nothing to integrate
         integrated = model.level == "integrated" and "trait" in design.layers
-        threads = [pm.Data(THREADS, 1)] if threaded else []
+        threads = [pm.Data(THREADS, np.ones(1, int))] if threaded else []
         rest = derived.rest if integrated else derived.rest[len(LEVEL_PARAMETERS) :]
         outputs = capacity_log_likelihood(
             *data.values(), epochs["epoch_clinician"], *threads, derived.clinician, derived.shift, *rest,

@@ -25,7 +25,7 @@ class CapacityLogLikelihood(Op):
     """Log-likelihood of each clinician's scores, its gradients beside it.
 
     Inputs are the arrays of `likelihood.packing.pack` in its order, ``epoch_clinician`` (int, epochs), the owner of each
-    epoch, where ``threaded`` the number of ``threads`` (int), and the parameters: ``clinician`` (clinicians x 3: logs of
+    epoch, where ``threaded`` the number of ``threads`` (int, one entry), and the parameters: ``clinician`` (clinicians x 3: logs of
     level, rate and stationary standard deviation), ``shift`` (epochs x 3, added to the owner's), then those of the filter by
     clinician (``level_mean`` and ``level_var`` only where ``integrated``) and by indicator. Outputs are the log-likelihoods
     (clinicians) and their derivatives by each parameter, which `pullback` multiplies by the cotangents: these may differ
@@ -55,7 +55,7 @@ class CapacityLogLikelihood(Op):
         for name, value in zip(self.inputs, inputs, strict=True):
             dtype = "float64" if name in FLOATS or name in PARAMETERS else "int32"
             variable = pt.as_tensor_variable(value)
-            if variable.ndim != (0 if name == THREADS else 2 if name in ("blocks", *MATRICES) else 1):
+            if variable.ndim != (2 if name in ("blocks", *MATRICES) else 1):
                 raise ValueError(f"{name} has {variable.ndim} dimensions")
             variables.append(variable if variable.dtype == dtype else pt.cast(variable, dtype))
         outputs = [pt.vector(dtype="float64")]
@@ -66,7 +66,7 @@ class CapacityLogLikelihood(Op):
     def perform(self, node, inputs, output_storage):
         # one kind of array, so that numba compiles once
         arrays = [np.require(value, requirements="CW") for value in inputs]
-        threads = int(arrays[len(PACKED) + 1]) if self.threaded else 1
+        threads = int(arrays[len(PACKED) + 1][0]) if self.threaded else 1
         kernel = VERSIONS[self.integrated, self.threaded and threads_are_safe()]
         results = kernel(threads, tuple(arrays[: len(PACKED)]), tuple(arrays[len(self.data) :]))
         for storage, value in zip(output_storage, results, strict=True):
@@ -100,12 +100,12 @@ def _(op, node, **kwargs):
     # also starts numba's threads, which code that comes from a cache takes for granted
     threaded = op.threaded and threads_are_safe()
     kernel = VERSIONS[op.integrated, threaded]
-    packed, data = len(PACKED), len(op.data)
+    packed, data, count = len(PACKED), len(op.data), len(op.data) - 1
     if op.threaded:
 
         @numba_njit
         def run(*inputs):
-            return kernel(inputs[packed + 1].item(), inputs[:packed], inputs[data:])
+            return kernel(inputs[count][0], inputs[:packed], inputs[data:])
 
     else:
 

@@ -1,7 +1,6 @@
 """The way back through a block of clinicians side by side; recursions and tuples are explained in `blocks`."""
 
 import numpy as np
-from numba import njit
 
 from .blocks import (
     COLUMNS,
@@ -17,11 +16,11 @@ from .blocks import (
     epoch,
     measurement,
 )
-from .lanes import WIDTH, broadcast, gather, load, muladd, scatter, scatter_add, select, store
+from .lanes import WIDTH, broadcast, gather, inlined, load, muladd, scatter, scatter_add, select, store
 from .packing import ANSWERS, EPOCH, INDICATOR, MOVES
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def _to_epochs(d_shift, slot_epoch, at, by_level, by_rate, by_variance):
     """Add to the derivatives of every lane's epoch."""
     scatter_add(d_shift, slot_epoch, at, 3, 0, by_level)
@@ -29,7 +28,7 @@ def _to_epochs(d_shift, slot_epoch, at, by_level, by_rate, by_variance):
     scatter_add(d_shift, slot_epoch, at, 3, 2, by_variance)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def _to_indicator(out, lane_clinician, lane, slot_indicator, question, value, buffer):
     """Add to ``out`` (clinicians x indicators) of every lane's clinician and indicator."""
     store(buffer, 0, value)
@@ -37,7 +36,7 @@ def _to_indicator(out, lane_clinician, lane, slot_indicator, question, value, bu
         out[lane_clinician[lane + n], slot_indicator[question + n]] += buffer[n]
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def backward(b, integrated, e, e_var, slot, question, packed, given, out, slots, work, buffer):
     """Derivatives of a block by everything but the distribution of e, from its posterior mean ``e`` and variance ``e_var``.
 

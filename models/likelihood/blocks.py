@@ -15,10 +15,9 @@ Three tuples go through: ``packed``, the arrays of `packing.pack`; ``given``, th
 """
 
 import numpy as np
-from numba import njit
 
 from .elementary import approach, exp, log_of_product, split
-from .lanes import WIDTH, as_words, broadcast, gather, load, muladd, rounded, select, store
+from .lanes import WIDTH, as_words, broadcast, gather, inlined, load, muladd, rounded, select, store
 from .packing import ANSWERS, EPOCH, INDICATOR, MOVES, SHARE
 
 # columns of the workspace, by row: share of the way to the level; mean, variance and loading before the step and as
@@ -30,13 +29,13 @@ SLOT = 3 * WIDTH
 S_LEVEL, S_RATE, S_VARIANCE = (n * WIDTH for n in range(3))
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def epoch(slots, slot):
     """Level, rate and variance of every lane's epoch."""
     return load(slots, slot + S_LEVEL), load(slots, slot + S_RATE), load(slots, slot + S_VARIANCE)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def measurement(given, slot_indicator, question):
     """Intercept, loading and error variance of every lane's indicator."""
     _, _, _, _, _, _, intercept, loading, error_var = given
@@ -47,7 +46,7 @@ def measurement(given, slot_indicator, question):
     )
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def exponentials(b, packed, given, slots, work):
     """Level, rate and variance of every slot of epochs, and every row's share of the way: all exponentials of a block."""
     blocks, flags, gap, _, _, slot_epoch, _, lane_clinician, _, _ = packed
@@ -77,7 +76,7 @@ def exponentials(b, packed, given, slots, work):
             store(work, (t - begin) * COLUMNS + W_SHARE, g)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def forward(b, integrated, packed, given, slots, work):
     """Filter a block; fills ``work``.
 

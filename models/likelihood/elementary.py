@@ -6,9 +6,7 @@ chapters 5 and 11); written out because numba from PyPI has no vectorised ones.
 
 import math
 
-from numba import njit
-
-from .lanes import as_floats, as_words, broadcast, muladd, rounded, select
+from .lanes import as_floats, as_words, broadcast, inlined, muladd, rounded, select
 
 # 2^52 + 2^51: added to a number it leaves its nearest integer in the last bits
 _ROUNDING = 6755399441055744.0
@@ -22,7 +20,7 @@ _SQRT2 = math.sqrt(2.0)
 _INVERSE_FACTORIAL = tuple(1.0 / math.factorial(n) for n in range(14))
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def _reduce(x):
     """2^k (as bits of the exponent) and exp(r) - 1 where x = k log 2 + r with the smallest r."""
     shifted = muladd(x, broadcast(_LOG2_E), broadcast(_ROUNDING))
@@ -44,7 +42,7 @@ def _reduce(x):
     return as_words(shifted) << 52, muladd(s, muladd(r, odd, even), r)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def exp(x):
     """e^x; 0 below -708 (where float64 loses its precision) and infinite above 709."""
     inside = select(x < -708.0, broadcast(-708.0), select(x > 709.0, broadcast(709.0), x))
@@ -54,7 +52,7 @@ def exp(x):
     return select(x > 709.0, broadcast(math.inf), select(x < -708.0, broadcast(0.0), value))
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def approach(x):
     """1 - exp(-x) for x >= 0, accurate for small x too: `filter.approach` of all lanes."""
     y = select(x > 700.0, broadcast(-700.0), 0.0 - x)
@@ -63,7 +61,7 @@ def approach(x):
     return muladd(broadcast(0.0) - scale, more, 1.0 - scale)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def log_of_product(exponents, mantissa):
     """Natural logarithm of mantissa 2^exponents, for mantissas from 1 to 2 (`exponents` are whole numbers)."""
     high = mantissa > _SQRT2
@@ -79,14 +77,14 @@ def log_of_product(exponents, mantissa):
     return muladd(k, broadcast(_LN2_HIGH), muladd(k, broadcast(_LN2_LOW), small))
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def split(x):
     """Biased exponent (words) and mantissa from 1 to 2 of positive numbers."""
     bits = as_words(x)
     return bits >> 52, as_floats((bits & _MANTISSA) | _EXPONENT_ONE)
 
 
-@njit(nogil=True, forceinline=True)
+@inlined
 def log(x):
     """Natural logarithm of positive normal numbers."""
     exponent, mantissa = split(x)

@@ -12,13 +12,16 @@ Arrays are contiguous, and read and written at a flat position: ``load(array, at
 import operator
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
 
 WIDTH = 8
+
+# for functions of lanes, which become part of their caller: they cannot be called from Python, so that there is less to compile
+inlined = njit(nogil=True, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 _DOUBLES = ir.VectorType(ir.DoubleType(), WIDTH)
 _WORDS = ir.VectorType(ir.IntType(64), WIDTH)

@@ -8,7 +8,7 @@ import math
 
 import numba
 import numpy as np
-from numba import get_num_threads, njit, prange, set_num_threads
+from numba import njit, prange, types
 
 from .adjoint import backward
 from .blocks import COLUMNS, SLOT, exponentials, forward
@@ -16,17 +16,21 @@ from .elementary import log
 from .lanes import WIDTH, broadcast, gather, load, muladd, scatter
 
 LOG_2PI = math.log(2.0 * math.pi)
-LEAST_ROWS = 2000  # of a block's rows x lanes: what a thread must have to do to be worth waking
+LEAST_ROWS = 5000  # of a block's rows x lanes: what a thread must have to do to be worth waking
+
+# numba's own functions of these names hold addresses, so that code that calls them could not be cached
+_get_num_threads = types.ExternalFunction("get_num_threads", types.intp())
+_set_num_threads = types.ExternalFunction("set_num_threads", types.void(types.int32))
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _aligned(size):
     """Workspace that begins with a cache line."""
     work = np.empty(size + 8)
     return work[(64 - work.ctypes.data % 64) % 64 // 8 :]
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _run(begin, end, integrated, packed, given, out):
     """Blocks ``begin`` to ``end``."""
     blocks, _, _, _, _, _, _, lane_clinician, _, lane_answers = packed
@@ -62,7 +66,7 @@ def _run(begin, end, integrated, packed, given, out):
         backward(b, integrated, e, e_var, slot, question, packed, given, out, slots, work, buffer)
 
 
-@njit(nogil=True)
+@njit(nogil=True, inline="always")
 def _outputs(clinicians, epochs, indicators):
     """Room for the results, in one piece: the allocator keeps it for the next call, where it would give small ones back."""
     sizes = (clinicians * 8, epochs * 3, clinicians * indicators)
@@ -80,24 +84,21 @@ def _outputs(clinicians, epochs, indicators):
     )  # fmt: skip
 
 
-@njit(nogil=True)
-def _serial(threads, integrated, packed, given, out):
-    _run(0, packed[0].shape[0] - 1, integrated, packed, given, out)
-
-
 @njit(nogil=True, parallel=True)
 def _threaded(threads, integrated, packed, given, out):
     blocks = packed[0]
     count = blocks.shape[0] - 1
-    available = get_num_threads()
+    available = _get_num_threads()
     n = max(1, min(threads, available, np.int64(blocks[count, 0]) * WIDTH // LEAST_ROWS))
-    if n == 1:
-        _run(0, count, integrated, packed, given, out)
-    else:
-        set_num_threads(n)
-        for k in prange(n):
-            _run(count * k // n, count * (k + 1) // n, integrated, packed, given, out)
-        set_num_threads(available)
+    _set_num_threads(n)
+    for k in prange(n):
+        _run(count * k // n, count * (k + 1) // n, integrated, packed, given, out)
+    _set_num_threads(available)
+
+
+@njit(nogil=True, inline="always")
+def _serial(threads, integrated, packed, given, out):
+    _run(0, packed[0].shape[0] - 1, integrated, packed, given, out)
 
 
 def _version(integrated, run):
