@@ -16,7 +16,7 @@ from .blocks import (
     epoch,
     measurement,
 )
-from .lanes import WIDTH, broadcast, gather, inlined, load, muladd, scatter, scatter_add, select, store
+from .lanes import WIDTH, broadcast, inlined, load, muladd, scatter, scatter_add, select, store
 from .packing import ANSWERS, EPOCH, INDICATOR, MOVES
 
 

@@ -1,7 +1,7 @@
 """Log-likelihood and all gradients on the scale of the sampler, for packed clinicians: `filter.log_scale_gradients`, faster.
 
-Four versions: with each clinician's level integrated or without it (e = 0), on one thread or several. A clinician's numbers
-do not depend on its neighbours, nor on the number of threads.
+Four versions: with each clinician's level integrated or without it (e = 0), on one thread or several. The numbers are bitwise
+the same whatever the number of threads.
 """
 
 import math

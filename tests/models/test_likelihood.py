@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from equipoise.models.likelihood import filter as kalman
 from equipoise.models.likelihood import smoother
+from equipoise.models.likelihood.gradients import log_likelihood_and_gradients, log_scale_gradients
 from equipoise.models.likelihood.packing import pack
 from equipoise.models.op import PARAMETERS, capacity_log_likelihood
 
@@ -69,12 +70,12 @@ def derivative(f, x, j, least=0.1):
 def test_gradients_agree_with_a_high_order_difference(problem):
     data, arguments, owner = problem
     weights = np.linspace(-1, 2, data[0].size - 1)  # cotangents that differ, one of them negative
-    gradients = kalman.log_likelihood_and_gradients(*data, *arguments)[1:]
+    gradients = log_likelihood_and_gradients(*data, *arguments)[1:]
     for p, name in enumerate(NATURAL):
         x = np.maximum(arguments[p], 0.5) if name in ("start_var", "level_var") else arguments[p]
         moved = [*arguments]
         moved[p] = x
-        ours = kalman.log_likelihood_and_gradients(*data, *moved)[1 + p]
+        ours = log_likelihood_and_gradients(*data, *moved)[1 + p]
         if ours.ndim == 2:
             ours = weights @ ours
         else:
@@ -296,7 +297,7 @@ def test_op_infers_shapes_without_computing():
     inputs, outputs = op_graph(data, owner)
     f = pytensor.function(inputs, [o.shape for o in outputs], on_unused_input="ignore")
     assert not any(type(n.op).__name__ == "CapacityLogLikelihood" for n in f.maker.fgraph.toposort())
-    actual = kalman.log_scale_gradients(*data, owner, *parameters)
+    actual = log_scale_gradients(*data, owner, *parameters)
     assert [tuple(s) for s in f(*parameters)] == [a.shape for a in actual]
 
 
