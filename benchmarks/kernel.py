@@ -1,13 +1,20 @@
-"""Cost of the likelihood with all gradients, the level integrated, per survey row on one core.
+"""Cost of the likelihood with all gradients, per survey row: packed kernel (plain, integrated, two threads) and scalar reference.
 
 python benchmarks/kernel.py
+
+The versions take turns, so that a busy machine slows all of them; the ratios are medians over the turns.
 """
 
 import time
 
 import numpy as np
 
-from equipoise.models.likelihood.filter import log_likelihood_and_gradients, log_scale_gradients
+from equipoise.models.likelihood.gradients import log_scale_gradients
+from equipoise.models.likelihood.packing import pack
+from equipoise.models.likelihood.side_by_side import VERSIONS, threads_are_safe
+
+SIZES = ((100, 40, 2), (1000, 40, 2), (4000, 40, 2), (50_000, 20, 2), (1000, 40, 40), (5000, 3, 2))
+TURN = 0.01  # s: a turn repeats a version for about so long
 
 
 def problem(clinicians, surveys, epochs_per_clinician, seed=0):
@@ -37,31 +44,56 @@ def problem(clinicians, surveys, epochs_per_clinician, seed=0):
         np.zeros(1), np.ones(1), np.full(1, 40.0),
     )  # fmt: skip
     logs = np.column_stack([rng.normal(4, 0.1, count), rng.normal(-1, 0.2, count), rng.normal(2, 0.1, count)])
-    natural = (np.exp(logs[:, 0]), np.exp(logs[:, 1]), np.exp(2 * logs[:, 2]), *rest)
-    return data, natural, (i["owner"], np.zeros((clinicians, 3)), logs, *rest)
+    return data, i["owner"], (np.zeros((clinicians, 3)), logs, *rest)
 
 
-def nanoseconds(call, rows, repeats=25):
+def versions(clinicians, surveys, epochs):
+    """What is timed, by name: functions without arguments."""
+    data, owner, parameters = problem(clinicians, surveys, epochs)
+    packed = tuple(pack(*data).values())
+    plain = parameters[:2] + parameters[4:]
+    calls = {
+        "scalar": lambda: log_scale_gradients(*data, owner, *parameters),
+        "plain": lambda: VERSIONS[False, False](1, packed, plain),
+        "integrated": lambda: VERSIONS[True, False](1, packed, parameters),
+    }
+    if threads_are_safe():
+        calls["plain, 2 threads"] = lambda: VERSIONS[False, True](2, packed, plain)
+        calls["integrated, 2 threads"] = lambda: VERSIONS[True, True](2, packed, parameters)
+    return calls
+
+
+def once(call):
+    start = time.perf_counter()
     call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return 1e9 * np.median(times) / rows, 1e9 * min(times) / rows
+    return time.perf_counter() - start
+
+
+def take_turns(calls, turns=30):
+    """Seconds a call (versions x turns); within a turn the quickest of its repeats counts."""
+    repeats = {name: max(1, int(TURN / min(once(call) for _ in range(2)))) for name, call in calls.items()}
+    times = [[min(once(call) for _ in range(repeats[name])) for name, call in calls.items()] for _ in range(turns)]
+    return dict(zip(calls, np.transpose(times), strict=True))
 
 
 def main():
-    print("clinicians x surveys, epochs   filter and adjoint       with exponentials of every epoch   (ns a row)")
-    for clinicians, surveys, epochs in ((100, 40, 2), (1000, 40, 2), (4000, 40, 2), (1000, 40, 40), (200, 25, 3)):
-        data, natural, log_scale = problem(clinicians, surveys, epochs)
+    print("ns per survey row, median over turns (least); ratios are medians within turns")
+    plain_at = {}
+    for clinicians, surveys, epochs in SIZES:
+        times = take_turns(versions(clinicians, surveys, epochs))
         rows = clinicians * surveys
-        plain = nanoseconds(lambda d=data, n=natural: log_likelihood_and_gradients(*d, *n), rows)
-        full = nanoseconds(lambda d=data, g=log_scale: log_scale_gradients(*d, *g), rows)
-        print(
-            f"{clinicians:6d} x {surveys:2d}, {epochs:2d}              median {plain[0]:5.1f}, min {plain[1]:5.1f}"
-            f"       median {full[0]:5.1f}, min {full[1]:5.1f}"
-        )
+        print(f"{clinicians:,} x {surveys}, {epochs} epochs a clinician")
+        for name, seconds in times.items():
+            print(f"    {name:22s} {1e9 * np.median(seconds) / rows:6.1f} ({1e9 * seconds.min() / rows:.1f})")
+
+        def ratio(a, b, times=times):
+            return np.median(times[a] / times[b])
+
+        plain_at[clinicians, surveys] = 1e9 * np.median(times["plain"]) / rows
+        parts = [f"scalar / integrated {ratio('scalar', 'integrated'):.1f}", f"integrated / plain {ratio('integrated', 'plain'):.2f}"]
+        parts += [f"1 / 2 threads, {n} {ratio(n, n + ', 2 threads'):.2f}" for n in ("plain", "integrated") if n + ", 2 threads" in times]
+        print("    " + "; ".join(parts))
+    print(f"plain, 50,000 x 20 / 1,000 x 40: {plain_at[50_000, 20] / plain_at[1000, 40]:.2f}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import pytensor.tensor as pt
 
 from .design import build_design
 from .levers import LN2, levers
-from .op import DATA, capacity_log_likelihood
+from .likelihood.packing import pack
+from .op import LEVEL_PARAMETERS, THREADS, capacity_log_likelihood
 from .parameters import coordinates, parameter_table
 
 # arrays that grow with the study travel as data: as constants they would be compiled into the machine code
@@ -18,11 +19,14 @@ _EPOCH_DATA = ("epoch_clinician", "epoch_columns")
 _CELL_DATA = ("row", "low", "high", "start", "end", "dose")
 
 
-def build_model(model, study) -> pm.Model:
+def build_model(model, study, threaded: bool = False) -> pm.Model:
     """Build the PyMC model; use `CapacityModel.build`, which adds the design's cautions.
 
     The likelihood enters as the potential ``log_likelihood`` (clinicians), since the latent path and the clinician's
     level are integrated out and scores of one clinician are not independent.
+
+    With ``threaded`` the likelihood can share out clinicians over threads: as many as the model's data ``threads`` say, 1
+    as built. Compilation takes longer.
     """
     design, _, _ = build_design(model, study)
     coords = coordinates(study, design)
@@ -45,9 +49,14 @@ def build_model(model, study) -> pm.Model:
         )
         shared = replace(design, **epochs, cells=cells)
         derived = levers(values, shared, model, pt)
+        # a level that is sampled, or the same for all, leaves nothing to integrate
+        integrated = model.level == "integrated" and "trait" in design.layers
+        threads = [pm.Data(THREADS, np.ones(1, int))] if threaded else []
+        rest = derived.rest if integrated else derived.rest[len(LEVEL_PARAMETERS) :]
         outputs = capacity_log_likelihood(
-            *data.values(), epochs["epoch_clinician"], derived.clinician, derived.shift, *derived.rest
-        )
+            *data.values(), epochs["epoch_clinician"], *threads, derived.clinician, derived.shift, *rest,
+            integrated=integrated, threaded=threaded,
+        )  # fmt: skip
         pm.Potential("log_likelihood", outputs[0], dims="clinician")
 
         _report("alpha_population", values["level"] * LN2 / values["half_life"])
@@ -72,13 +81,8 @@ def build_model(model, study) -> pm.Model:
 
 
 def likelihood_data(design) -> dict[str, np.ndarray]:
-    """The data of the likelihood by name, as PyMC can hold them: a step that ends at a missing score ends at none."""
-    data = dict(zip(DATA, design.data(), strict=True))
-    missing = np.isnan(data["survey_score"])  # PyMC's data cannot hold NaN
-    ends_at = data["step_survey"]
-    data["step_survey"] = np.where((ends_at >= 0) & missing[ends_at], -1, ends_at)
-    data["survey_score"] = np.where(missing, 0.0, data["survey_score"])
-    return data
+    """The data of the likelihood by name, as the model holds them: what changes when answers do."""
+    return pack(*design.data())
 
 
 def _report(name, value, dim=None):

@@ -296,8 +296,15 @@ class CapacityModel:
                 )
         return found
 
-    def build(self, study):
+    def build(self, study, threaded: bool = False):
         """The model of a study as a plain ``pymc.Model`` with named coords.
+
+        Parameters
+        ----------
+        study : Study
+        threaded : bool
+            Whether the likelihood can be shared out over threads, as many as the model's data ``threads`` say (1 as built).
+            The numbers are the same; worth it for large studies where there are more cores than chains.
 
         Raises
         ------
@@ -308,7 +315,7 @@ class CapacityModel:
 
         for caution in self.cautions(study):
             warnings.warn(caution, UserWarning, stacklevel=2)
-        return build_model(self, study)
+        return build_model(self, study, threaded)
 
     def equations(self, study=None) -> str:
         """The model with its priors as text; with a study, its own names and design-informed priors."""

@@ -68,8 +68,7 @@ class Refit:
             refits have few draws.
         """
         design = replace(self.design, survey_score=np.array(capacity, float))
-        data = likelihood_data(design)
-        compiled = self.compiled.with_data(survey_score=data["survey_score"], step_survey=data["step_survey"])
+        compiled = self.compiled.with_data(**likelihood_data(design))
         tried = 0
         while True:
             tried += 1

@@ -1,0 +1,165 @@
+"""The filter and its adjoint for the clinicians of a block, side by side.
+
+The recursions are those of `filter`, against which the tests hold this, in a form that needs less on the way back. The
+derivative by a state's mean, r, and n, which does not depend on the scores, follow from the innovation v, its variance F and
+the gain K (de Jong 1989, JASA 84; Durbin & Koopman 2012, section 4.5),
+
+    u = v/F - K r,   r <- lambda u + r,   n <- lambda^2/F + (1 - K lambda)^2 n ,
+
+and the derivative by a state's variance is (r^2 - n)/2. With e integrated r is linear in e, so that every expectation over e
+given the scores is the value at e's posterior mean, plus e's posterior variance times the product of two slopes (r_load, ...).
+Logarithms of innovation variances are taken of their product, whose exponent is kept apart as an integer.
+
+Three tuples go through: ``packed``, the arrays of `packing.pack`; ``given``, the parameters of `filter.log_scale_gradients`;
+``out``, its results. ``integrated`` is a constant of the caller's, so that the compiler leaves out what it does not need.
+"""
+
+import numpy as np
+
+from .elementary import approach, exp, log_of_product, split
+from .lanes import WIDTH, as_words, broadcast, gather, inlined, load, muladd, rounded, select, store
+from .packing import ANSWERS, EPOCH, INDICATOR, MOVES, SHARE
+
+# columns of the workspace, by row: share of the way to the level; mean, variance and loading before the step and as
+# predicted at its end (the prelude keeps its x in the first); one over the innovation's variance
+COLUMNS = 8 * WIDTH
+W_SHARE, W_MEAN_BEFORE, W_VAR_BEFORE, W_LOAD_BEFORE, W_MEAN, W_VAR, W_LOAD, W_PRECISION = (n * WIDTH for n in range(8))
+# ... and by slot of epochs
+SLOT = 3 * WIDTH
+S_LEVEL, S_RATE, S_VARIANCE = (n * WIDTH for n in range(3))
+
+
+@inlined
+def epoch(slots, slot):
+    """Level, rate and variance of every lane's epoch."""
+    return load(slots, slot + S_LEVEL), load(slots, slot + S_RATE), load(slots, slot + S_VARIANCE)
+
+
+@inlined
+def measurement(given, slot_indicator, question):
+    """Intercept, loading and error variance of every lane's indicator."""
+    _, _, _, _, _, _, intercept, loading, error_var = given
+    return (
+        gather(intercept, slot_indicator, question, 1, 0),
+        gather(loading, slot_indicator, question, 1, 0),
+        gather(error_var, slot_indicator, question, 1, 0),
+    )
+
+
+@inlined
+def exponentials(b, packed, given, slots, work):
+    """Level, rate and variance of every slot of epochs, and every row's share of the way: all exponentials of a block."""
+    blocks, flags, gap, _, _, slot_epoch, _, lane_clinician, _, _ = packed
+    clinician, shift = given[0], given[1]
+    lane = b * WIDTH
+    log_level = gather(clinician, lane_clinician, lane, 3, 0)
+    log_rate = gather(clinician, lane_clinician, lane, 3, 1)
+    log_sd = gather(clinician, lane_clinician, lane, 3, 2)
+    begin = np.int64(blocks[b, 2])
+    for s in range(begin, np.int64(blocks[b + 1, 2])):
+        slot = (s - begin) * SLOT
+        store(slots, slot + S_LEVEL, exp(log_level + gather(shift, slot_epoch, s * WIDTH, 3, 0)))
+        store(slots, slot + S_RATE, exp(log_rate + gather(shift, slot_epoch, s * WIDTH, 3, 1)))
+        store(slots, slot + S_VARIANCE, exp(2.0 * (log_sd + gather(shift, slot_epoch, s * WIDTH, 3, 2))))
+    slot = 0
+    rate = load(slots, S_RATE)
+    g = broadcast(0.0)
+    begin = np.int64(blocks[b, 0])
+    for t in range(begin, np.int64(blocks[b + 1, 0])):
+        flag = flags[t]
+        if flag & EPOCH:
+            slot += SLOT
+            rate = load(slots, slot + S_RATE)
+        if flag & SHARE:
+            g = approach(rate * load(gap, t * WIDTH))
+        if flag & MOVES:
+            store(work, (t - begin) * COLUMNS + W_SHARE, g)
+
+
+@inlined
+def forward(b, integrated, packed, given, slots, work):
+    """Filter a block; fills ``work``.
+
+    Returns
+    -------
+    log_det, s_vv, s_vl, s_ll
+        As in `filter.forward`.
+    slot, question
+        Where the last epoch and the last indicator are.
+    """
+    blocks, flags, _, score, weight, _, slot_indicator, lane_clinician, lane_anchor, _ = packed
+    start_shift, start_var = given[4], given[5]
+    lane = b * WIDTH
+    begin = np.int64(blocks[b, 0])
+    first = np.int64(blocks[b, 1])
+    zero = broadcast(0.0)
+    one = broadcast(1.0)
+
+    slot = 0
+    level, _, variance = epoch(slots, slot)
+    x = level
+    for t in range(begin, first):
+        flag = flags[t]
+        w = (t - begin) * COLUMNS
+        if flag & EPOCH:
+            slot += SLOT
+            level, _, variance = epoch(slots, slot)
+        if flag & MOVES:
+            store(work, w + W_MEAN_BEFORE, x)
+            x = muladd(load(work, w + W_SHARE), level - x, x)
+
+    load_e = x * load(lane_anchor, lane)
+    mean = load_e + gather(start_shift, lane_clinician, lane, 1, 0)
+    var = gather(start_var, lane_clinician, lane, 1, 0)
+    question = np.int64(blocks[b, 3]) * WIDTH
+    icpt, lam, err = measurement(given, slot_indicator, question)
+    product = one
+    exponent = as_words(zero)
+    s_vv = zero
+    s_vl = zero
+    s_ll = zero
+    for t in range(first, np.int64(blocks[b + 1, 0])):
+        flag = flags[t]
+        w = (t - begin) * COLUMNS
+        if flag & EPOCH:
+            slot += SLOT
+            level, _, variance = epoch(slots, slot)
+        if flag & MOVES:
+            store(work, w + W_MEAN_BEFORE, mean)
+            store(work, w + W_VAR_BEFORE, var)
+            g = load(work, w + W_SHARE)
+            keep = 1.0 - g
+            mean = muladd(keep, mean, g * level)
+            var = muladd(keep * keep, var, g * (2.0 - g) * variance)
+            if integrated:
+                store(work, w + W_LOAD_BEFORE, load_e)
+                load_e = muladd(keep, load_e, g * level)
+        if flag & ANSWERS:
+            if flag & INDICATOR:
+                question += WIDTH
+                icpt, lam, err = measurement(given, slot_indicator, question)
+            share = load(weight, t * WIDTH)
+            seen = share > 0.0
+            error = err * share
+            lam_var = lam * var
+            total = select(seen, muladd(lam, lam_var, error), one)
+            inverse = 1.0 / total
+            precision = select(seen, inverse, zero)
+            v = muladd(zero - lam, mean, load(score, t * WIDTH) - icpt)
+            gain = lam_var * precision
+            store(work, w + W_MEAN, mean)
+            store(work, w + W_VAR, var)
+            store(work, w + W_PRECISION, precision)
+            mean = muladd(gain, v, mean)
+            var = var * select(seen, error * inverse, one)
+            weighted = v * precision
+            s_vv = muladd(v, weighted, s_vv)
+            if integrated:
+                store(work, w + W_LOAD, load_e)
+                obs_load = lam * load_e
+                load_e = muladd(zero - gain, obs_load, load_e)
+                s_vl = muladd(weighted, obs_load, s_vl)
+                s_ll = muladd(obs_load * obs_load, precision, s_ll)
+            more, product = split(product * total)
+            exponent = exponent + (more - 1023)
+    return log_of_product(rounded(exponent), product), s_vv, s_vl, s_ll, slot, question
