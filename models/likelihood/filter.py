@@ -15,7 +15,8 @@ expectations of ``e``, which is Fisher's identity.
 import math
 
 import numpy as np
-from numba import njit
+
+from .kept import njit
 
 LOG_2PI = math.log(2.0 * math.pi)
 
