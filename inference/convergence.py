@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .mixing import mixing
+
 SAMPLE = ("chain", "draw")
 RHAT_LIMIT = 1.01
 REFIT_RHAT = 1.05  # of refits, which have fewer draws: tried once more above it, and not judged
@@ -46,25 +48,19 @@ def measures(draws: np.ndarray) -> pd.DataFrame:
     ----------
     draws : array (chains, draws, quantities)
     """
-    import arviz as az
-
     names = ("rhat", "ess_bulk", "ess_tail", "mcse_mean")
     out = pd.DataFrame(np.nan, index=range(draws.shape[2]), columns=list(names))
     # an effect that was fixed does not move; NaN draws (nobody exposed) cannot be judged
     moving = np.flatnonzero(np.ptp(draws, axis=(0, 1)) > 1e-12 * np.abs(draws).max(axis=(0, 1), initial=1e-300))
     if draws.shape[1] < 4 or not moving.size:
         return out
-    chosen = xr.Dataset({"x": ((*SAMPLE, "quantity"), draws[:, :, moving])})
-    compared = chosen
+    chosen = draws[:, :, moving]
+    results = mixing(chosen)
     if draws.shape[0] == 1:  # there is no R-hat of one chain: its halves stand for two
         half = draws.shape[1] // 2
-        halves = draws[0][: 2 * half, moving].reshape(2, half, -1)
-        compared = xr.Dataset({"x": ((*SAMPLE, "quantity"), halves)})
-    results = (
-        az.rhat(compared), az.ess(chosen, method="bulk"), az.ess(chosen, method="tail"), az.mcse(chosen, method="mean")
-    )  # fmt: skip
-    for name, result in zip(names, results, strict=True):
-        out.loc[moving, name] = result["x"].to_numpy()
+        results["rhat"] = mixing(chosen[0, : 2 * half].reshape(2, half, -1))["rhat"]
+    for name in names:
+        out.loc[moving, name] = results[name]
     return out
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
 from ..datasets.errors import UserError, is_number
 from ..datasets.roll_out import read_roll_out, time_of
@@ -13,6 +12,7 @@ from ..models.design import build_design
 from ..models.levers import LN2
 from ..models.likelihood import smoother
 from ..models.likelihood.filter import approach
+from ..models.likelihood.kept import njit
 from ..models.shapes import FAR
 from ..models.timeline import combined, lay_out
 from .derive import Draws

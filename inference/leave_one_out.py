@@ -142,8 +142,8 @@ def _log_likelihood(fit, left_out: str, answers: pd.DataFrame) -> np.ndarray:
     return values.to_numpy()[..., at]
 
 
-def elpd(log_likelihood: np.ndarray):
-    """`arviz.loo` with pointwise values; see `psis`."""
+def elpd(log_likelihood: np.ndarray, smooth=psis):
+    """`arviz.loo` with pointwise values; ``smooth`` is `psis.psis`, or gives what it has given before."""
     import arviz as az
 
     chains, draws, _ = log_likelihood.shape
@@ -152,7 +152,7 @@ def elpd(log_likelihood: np.ndarray):
     if not np.isfinite(log_likelihood).all():
         raise Unusable("its log-likelihood is not finite in some draws")
     values = xr.DataArray(log_likelihood, dims=(*SAMPLE, "left_out"), name="scores")
-    weights, k, efficiency = psis(log_likelihood)
+    weights, k, efficiency = smooth(log_likelihood)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # high Pareto k are counted in the table
         tree = xr.DataTree.from_dict({"log_likelihood": values.to_dataset()})

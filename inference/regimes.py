@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from ..models.levers import LN2
 from ..models.likelihood.filter import approach
+from ..models.likelihood.kept import njit
 from ..models.shapes import FAR
 
 LEAST_CELLS = 100

@@ -16,10 +16,12 @@ from ..datasets.errors import UserError
 from ..models.capacity import CapacityModel
 from ..models.priors import Prior, priors_in_force
 from . import tables
+from .convergence import SAMPLE
 from .decisions import decisions
 from .estimands import estimands
 from .forecast import forecast
 from .lever import ZEROS, lever
+from .psis import psis
 
 SCHEMA = 2
 
@@ -74,6 +76,11 @@ class Fit:
     def diagnostics(self) -> pd.DataFrame:
         """R-hat, bulk and tail effective sample size of every parameter and derived quantity."""
         return self.tree["diagnostics"].to_dataset().to_dataframe().reset_index()
+
+    @cached_property
+    def survey_weights(self) -> tuple:
+        """Log weights of leaving out each answer, their Pareto k and the relative efficiency; see `psis.psis`."""
+        return psis(self.tree["log_likelihood_survey"]["scores"].transpose(*SAMPLE, "survey").to_numpy())
 
     @property
     def divergences(self) -> int:

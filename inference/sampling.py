@@ -33,15 +33,16 @@ class Sampling:
 
 def compile_model(pymc_model):
     """Compile once; the result can be sampled again with another acceptance target."""
-    import nutpie
     import pytensor
+
+    from .compilation import compile_callbacks
 
     # PyTensor tells of caches it cannot use on some file systems; nothing the user can act on
     # Without fastmath the order of sums is the program's: with it, code that is compiled now and code that comes from
     # the cache differ in their last bits, and so a machine's first run and its second would differ in their draws.
-    with warnings.catch_warnings(), pytensor.config.change_flags(numba__fastmath=False):
+    with warnings.catch_warnings(), pytensor.config.change_flags(numba__fastmath=False, traceback__limit=0):
         warnings.filterwarnings("ignore", category=UserWarning, module="pytensor")
-        return nutpie.compile_pymc_model(pymc_model)
+        return compile_callbacks(pymc_model)
 
 
 def sample(compiled, settings: Sampling, progress: bool = True, cores: int | None = None) -> tuple[xr.DataTree, bool]:

@@ -26,7 +26,7 @@ def check(fit, prob: float) -> Check:
     """
     values = fit.tree["log_likelihood_survey"]["scores"].transpose(*SAMPLE, "survey")
     try:
-        found = elpd(values.to_numpy())
+        found = elpd(values.to_numpy(), lambda _: fit.survey_weights)
     except Unusable as reason:
         return not_done("loo", TITLE, f"Not possible: {reason}.")
     constant = fit.tree["constant_data"].to_dataset()

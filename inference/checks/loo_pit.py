@@ -11,7 +11,6 @@ from ...models.likelihood import smoother
 from ...models.simulation import new_answers
 from ..convergence import SAMPLE
 from ..derive import Draws
-from ..psis import psis
 from .check import Check, not_done
 from .drawing import FIRST, few_ticks, muted
 
@@ -35,7 +34,7 @@ def check(fit, prob: float) -> Check:
     chosen, rows = stored["draw"].to_numpy().astype(int), stored["survey"].to_numpy()
     if stored.sizes["chain"] * chosen.size < 100 or rows.size < 20:
         return not_done("loo_pit", TITLE, "There are too few draws or answers.")
-    log_weights, _, _ = psis(stored.to_numpy())
+    log_weights, _, _ = fit.survey_weights
     half = _half_steps(fit, design)
     rounding = (design.error_floor[design.survey_indicator] / design.survey_repeats)[rows]
     rng = np.random.default_rng(0)

@@ -14,7 +14,8 @@ Gradients are in `side_by_side`, and in `gradients` in the plain form that they 
 import math
 
 import numpy as np
-from numba import njit
+
+from .kept import njit
 
 LOG_2PI = math.log(2.0 * math.pi)
 

@@ -6,7 +6,6 @@ All functions take the arrays of `filter.log_likelihood` (same names, same shape
 import math
 
 import numpy as np
-from numba import njit
 
 from .filter import (
     _LOAD,
@@ -23,6 +22,7 @@ from .filter import (
     longest_run,
     start_level,
 )
+from .kept import njit
 
 
 @njit(nogil=True)
