@@ -176,12 +176,9 @@ def latent_paths(draws: Draws, deviations: np.ndarray, rng: np.random.Generator)
         questionnaire records them: rounded to its step and cut to its range.
     """
     model, study, design = draws.model, draws.study, draws.design
-    _, timeline, epoch_of = build_design(model, study)
+    _, timeline, epoch = build_design(model, study)
     grid = time_grid(study)
-    known = len(epoch_of)
-    layout = lay_out(timeline, epoch_of, grid)
-    if len(epoch_of) != known:
-        raise AssertionError("grid points made new epochs")
+    layout = lay_out(timeline, epoch, grid)
     chosen = draws.thinned(MOST_PATH_DRAWS)
     shape = (draws.chains, chosen.size)
     at_survey = np.empty((*shape, design.survey_score.size), np.float32)

@@ -202,12 +202,9 @@ class _States:
         self.draws, self.begin = draws, begin
         study = draws.study
         self.first, self.last = study.follow_up
-        _, timeline, epoch_of = build_design(draws.model, study)
+        _, timeline, epoch = build_design(draws.model, study)
         inside = (self.first < begin) & (begin < self.last)
-        known = len(epoch_of)
-        self.layout = lay_out(timeline, epoch_of, [np.array([begin]) if i else np.empty(0) for i in inside])
-        if len(epoch_of) != known:
-            raise AssertionError("the start of the forecast made new epochs")
+        self.layout = lay_out(timeline, epoch, [np.array([begin]) if i else np.empty(0) for i in inside])
         # the step at which each clinician's state is read: at the start, or else at the last survey
         offset = self.layout.step_offset
         self.at = offset[1:] - 1

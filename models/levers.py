@@ -164,16 +164,13 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         error = math.concatenate([error, p["error_sd"] ** 2 + design.error_floor[1:]])
 
     # a unit's median clinician: clinician effects 0, covariates and exposure history at its clinicians' mean
-    unit_mean = np.zeros((design.n_units, design.n_clinicians))
-    unit_mean[unit, np.arange(unit.size)] = 1.0 / np.bincount(unit, minlength=design.n_units)[unit]
-    base_terms = unit_mean @ terms.clinician
     log_level_unit = math.log(p["level"]) + unit_level
     log_rate_unit = math.log(LN2 / p["half_life"]) + unit_rate
     if terms.names:
-        log_level_unit = log_level_unit + base_terms @ (out.gamma_alpha - out.gamma_beta)
-        log_rate_unit = log_rate_unit + base_terms @ out.gamma_beta
+        log_level_unit = log_level_unit + design.unit_terms @ (out.gamma_alpha - out.gamma_beta)
+        log_rate_unit = log_rate_unit + design.unit_terms @ out.gamma_beta
     if design.selected:
-        log_level_unit = log_level_unit + (unit_mean @ design.mean_exposure) @ p["selection"]
+        log_level_unit = log_level_unit + design.unit_exposure @ p["selection"]
     out.capacity_unit = math.exp(log_level_unit)
     out.beta_unit = math.exp(log_rate_unit)
     out.rest = (level_mean, level_var, start_shift, start_var, intercept, loading, error)
