@@ -12,11 +12,13 @@ SAMPLE = ("chain", "draw")
 RHAT_LIMIT = 1.01
 REFIT_RHAT = 1.05  # of refits, which have fewer draws: tried once more above it, and not judged
 ESS_LIMIT = 400
+MOST_MEMBERS = 2000  # of a quantity, such as clinicians: of more, only JUDGED are judged, since each takes about a millisecond
+JUDGED = 500
 # (Vehtari et al. 2021, Bayesian Analysis 16: rank-normalised R-hat below 1.01, bulk and tail ESS of at least 400)
 
 
 def diagnose(*datasets: xr.Dataset) -> pd.DataFrame:
-    """R-hat, bulk and tail ESS of every scalar.
+    """R-hat, bulk and tail ESS of every scalar; of quantities with very many members, of some drawn at random.
 
     Returns
     -------
@@ -30,6 +32,7 @@ def diagnose(*datasets: xr.Dataset) -> pd.DataFrame:
             if not {"chain", "draw"} <= set(values.dims):
                 continue
             dims = [d for d in values.dims if d not in SAMPLE]
+            values = values.isel({d: some_of(values.sizes[d]) for d in dims if values.sizes[d] > MOST_MEMBERS})
             flat = values.transpose(*SAMPLE, *dims).to_numpy()
             columns.append(flat.reshape(*flat.shape[:2], -1))
             labels += labels_of(values, dims)
@@ -37,6 +40,11 @@ def diagnose(*datasets: xr.Dataset) -> pd.DataFrame:
     draws = np.concatenate(columns, axis=2)
     table = pd.DataFrame({"quantity": labels, "variable": variables})
     return pd.concat([table, measures(draws)], axis=1).dropna(ignore_index=True)
+
+
+def some_of(count: int) -> np.ndarray:
+    """Of so many members, those that are judged."""
+    return np.sort(np.random.default_rng(0).choice(count, JUDGED, replace=False))
 
 
 def measures(draws: np.ndarray) -> pd.DataFrame:
