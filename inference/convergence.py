@@ -12,9 +12,9 @@ SAMPLE = ("chain", "draw")
 RHAT_LIMIT = 1.01
 REFIT_RHAT = 1.05  # of refits, which have fewer draws: tried once more above it, and not judged
 ESS_LIMIT = 400
-MOST_MEMBERS = 2000  # of a quantity, such as clinicians: of more, only JUDGED are judged, since each takes about a millisecond
-JUDGED = 500
 # (Vehtari et al. 2021, Bayesian Analysis 16: rank-normalised R-hat below 1.01, bulk and tail ESS of at least 400)
+MOST_MEMBERS = 2000  # of one quantity, such as clinicians; of more, so many are judged, each taking some milliseconds:
+JUDGED = 200
 
 
 def diagnose(*datasets: xr.Dataset) -> pd.DataFrame:
@@ -32,7 +32,7 @@ def diagnose(*datasets: xr.Dataset) -> pd.DataFrame:
             if not {"chain", "draw"} <= set(values.dims):
                 continue
             dims = [d for d in values.dims if d not in SAMPLE]
-            values = values.isel({d: some_of(values.sizes[d]) for d in dims if values.sizes[d] > MOST_MEMBERS})
+            values = values.isel({d: judged_of(values.sizes[d]) for d in dims})
             flat = values.transpose(*SAMPLE, *dims).to_numpy()
             columns.append(flat.reshape(*flat.shape[:2], -1))
             labels += labels_of(values, dims)
@@ -42,9 +42,9 @@ def diagnose(*datasets: xr.Dataset) -> pd.DataFrame:
     return pd.concat([table, measures(draws)], axis=1).dropna(ignore_index=True)
 
 
-def some_of(count: int) -> np.ndarray:
-    """Of so many members, those that are judged."""
-    return np.sort(np.random.default_rng(0).choice(count, JUDGED, replace=False))
+def judged_of(count: int) -> np.ndarray:
+    """Which of so many members are judged: all, or some drawn at random."""
+    return np.arange(count) if count <= MOST_MEMBERS else np.sort(np.random.default_rng(0).choice(count, JUDGED, replace=False))
 
 
 def measures(draws: np.ndarray) -> pd.DataFrame:

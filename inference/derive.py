@@ -147,8 +147,11 @@ def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, xr
     threads = min(os.process_cpu_count() or 1, 8) if count >= THREADED_FROM else 1
     with ThreadPoolExecutor(threads) as pool:
         for chain, block in drawn.blocks(draws.chains, draws.draws, count):
-            found = list(pool.map(partial(one, chain), range(block.start, block.stop)))
-            drawn.write(chain, block, {name: np.array([f[name] for f in found]) for name in found[0]})
+            values: dict[str, np.ndarray] = {}
+            for n, found in enumerate(pool.map(partial(one, chain), range(block.start, block.stop))):
+                for name, value in found.items():
+                    values.setdefault(name, np.empty((block.stop - block.start, *value.shape)))[n] = value
+            drawn.write(chain, block, values)
     contrasts = {}
     if programmes:
         score = next(iter(draws.study.scores.values()))

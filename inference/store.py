@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,6 +28,14 @@ SAMPLE = ("chain", "draw")
 def is_large(sizes: Mapping[str, int]) -> bool:
     """Whether a quantity with these dimensions is kept on disk."""
     return "clinician" in sizes and set(SAMPLE) <= set(sizes) and int(np.prod(list(sizes.values()))) > MOST_NUMBERS
+
+
+class _Temporary:
+    """A folder that is gone with the last array that lies in it."""
+
+    def __init__(self):
+        self.path = Path(tempfile.mkdtemp(prefix="equipoise-draws-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class _OnDisk(BackendArray):
@@ -64,8 +73,8 @@ class Drawn:
         large = {name: size for name, size in sizes.items() if is_large(size)}
         if large:
             if folder is None:
-                self.temporary = tempfile.TemporaryDirectory(prefix="equipoise-draws-", ignore_cleanup_errors=True)
-                folder = Path(self.temporary.name)
+                self.temporary = _Temporary()
+                folder = self.temporary.path
             _need_room(folder, 8 * sum(int(np.prod(list(size.values()))) for size in large.values()))
         for name, size in sizes.items():
             shape = tuple(size.values())
