@@ -251,7 +251,7 @@ class _Clinicians:
 
 def _values(c: _Clinicians, wanted: Request) -> dict:
     """(option, against, estimand) -> array (draws x groups)."""
-    weights = wanted.population.weights
+    weights = wanted.population.matrix
     options = list(dict.fromkeys(side for pair in wanted.comparisons for side in pair))
     total = c.chains * c.draws
     out = {}
