@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from .errors import UserError, list_some, nearest
+from .memory import PER_ROW, PER_TEXT_BYTE, refuse_too_large
 from .table import Table
 
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
 
 
-def read_table(path: str | Path) -> Table:
+def read_table(path: str | Path, columns: Iterable[str] = ()) -> Table:
     """Read a file with one header row.
 
     Parameters
@@ -25,6 +26,8 @@ def read_table(path: str | Path) -> Table:
     path
         Ends in .csv, .tsv or .txt (separated by commas, semicolons or tabs), .parquet, .xlsx (first sheet), .sav or
         .zsav.
+    columns
+        Those that are wanted: of a Parquet file that has them all, only these are read, row group by row group.
 
     Returns
     -------
@@ -34,7 +37,7 @@ def read_table(path: str | Path) -> Table:
     Raises
     ------
     UserError
-        If there is no such file, or if it cannot be read.
+        If there is no such file, if it cannot be read, or if it would take more memory than there is.
     """
     path = Path(path)
     if not path.is_file():
@@ -51,7 +54,7 @@ def read_table(path: str | Path) -> Table:
             f"{path.name}: files ending in '{path.suffix}' cannot be read. "
             f"Save it as one of {', '.join(_READERS)} (CSV works everywhere)."
         )
-    return reader(path)
+    return reader(path, list(columns)) if reader is _read_parquet else reader(path)
 
 
 def is_readable_name(text: str) -> bool:
@@ -72,6 +75,8 @@ def read_tables(interventions: object, table: Table) -> object:
 
 
 def _read_text(path: Path) -> Table:
+    advice = "Save it as Parquet with the columns that are needed, which takes far less, or use a machine with more memory."
+    refuse_too_large(path, PER_TEXT_BYTE * path.stat().st_size, advice)
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
@@ -122,10 +127,22 @@ def _read_excel(path: Path) -> Table:
     return _table(path, frame, filled[1:] + 1)
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path, columns: list[str]) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+        with pq.ParquetFile(path) as file:
+            schema, rows = file.schema_arrow, file.metadata.num_rows
+        chosen = columns if columns and set(columns) <= set(schema.names) else None
+        text = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        advice = "Keep only the rows that are needed, or use a machine with more memory."
+        refuse_too_large(path, rows * (PER_ROW + 16 * len(chosen or schema.names)), advice)
+        # ids and units stand there many times over: as categories they take four bytes a row
+        frame = pd.read_parquet(path, columns=chosen, read_dictionary=text)
+    except UserError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path.name} cannot be read as Parquet ({error}).") from None
     return Table.from_frame(frame, path.name)
 
@@ -152,7 +169,7 @@ def _table(path: Path, frame: pd.DataFrame, rows: np.ndarray) -> Table:
     return Table(frame, rows, path.name)
 
 
-_READERS: dict[str, Callable[[Path], Table]] = {
+_READERS: dict[str, Callable[..., Table]] = {
     ".csv": _read_text,
     ".tsv": _read_text,
     ".txt": _read_text,

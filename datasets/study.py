@@ -11,7 +11,7 @@ import pandas as pd
 from .assemble import assemble, median_gap, varies
 from .errors import UserError
 from .fingerprint import fingerprint
-from .readers import read_table, read_tables
+from .readers import is_readable_name, read_table, read_tables
 from .score import Score
 from .table import Table, natural
 
@@ -177,7 +177,7 @@ class Study:
         -----
         In CSV and Excel files ids are read as the text they are, so that "007" stays "007".
         """
-        table = read_table(path)
+        table = read_table(path, _wanted(interventions, columns))
         common = read_table(spells) if isinstance(spells, str | Path) else _wrap_spells(spells)
         return cls(
             **assemble(table, interventions=_wrap_each(read_tables(interventions, table)), spells=common, **columns)
@@ -312,6 +312,18 @@ class Study:
             surveys=mine(self.surveys, "occasion", occasion).reset_index(drop=True),
             spells=mine(self.spells, "clinician", clinician).reset_index(drop=True),
         )
+
+
+def _wanted(interventions, columns: Mapping) -> list[str]:
+    """The columns that a study is made of; none, which is all, where what was given is not what it should be."""
+    scores, covariates = columns.get("scores"), columns.get("covariates", ())
+    if not isinstance(scores, Mapping) or not all(isinstance(score, Score) for score in scores.values()):
+        return []
+    wanted = [columns.get(role) for role in ("clinician", "unit", "time")] + [s.column or name for name, s in scores.items()]
+    wanted += [covariates] if isinstance(covariates, str) else list(covariates)
+    given = interventions.values() if isinstance(interventions, Mapping) else ()
+    wanted += [g for g in given if isinstance(g, str) and not is_readable_name(g)]
+    return [name for name in dict.fromkeys(wanted) if name is not None]
 
 
 def _wrap_spells(spells, name: str = "the table of spells"):

@@ -19,6 +19,7 @@ from .analysis import Analysis
 from .datasets.errors import UserError
 
 DRAWS = "posterior.nc"
+DRAWS_FOLDER = "posterior.zarr"  # beside it, the draws of single clinicians of a large study
 ANALYSIS = "analysis.toml"  # a copy, from which the results can be reproduced
 Note = Callable[[str], None]
 # folders of ours that hold no results of an analysis
@@ -122,7 +123,7 @@ def report(
     with outputs.locked(job.target):
         kept = job.prepare()
         before = outputs.read_provenance(job.target) or {}
-        if DRAWS not in outputs.intact_files(job.target) or not before.get("inputs"):
+        if not _are_intact(job.target) or not before.get("inputs"):
             if (job.target / DRAWS).exists():
                 raise UserError(
                     f"{shown(job.target / DRAWS)} is not as it was written (cut off, changed, or not of this analysis);"
@@ -181,7 +182,7 @@ class _Job:
             found is not None
             and found.get("complete") is True
             and found.get("sampling_key") == self.key
-            and DRAWS in outputs.intact_files(folder)
+            and _are_intact(folder)
         )
 
     def is_reported(self) -> bool:
@@ -216,7 +217,7 @@ class _Job:
         """Tables, figures and page from the draws in a folder."""
         inputs = outputs.read_provenance(source)["inputs"]
         with outputs.staged(self.target) as staging:
-            _link(source / DRAWS, staging / DRAWS)
+            _link_draws(source, staging)
             fit = restore(staging / DRAWS, self.study, self.model)
             return self.finish(fit, staging, inputs, "report", kept, found)
 
@@ -263,12 +264,12 @@ class _Job:
     def rescue(self, fit, staging: Path, note: Note) -> None:
         """Put the draws of an unfinished report aside, also where the disk is full."""
         for entry in staging.iterdir():  # to have room for a few lines of provenance
-            if entry.is_dir():
+            if entry.is_dir() and entry.name != DRAWS_FOLDER:
                 shutil.rmtree(entry, ignore_errors=True)
-            elif entry.name != DRAWS:
+            elif entry.name not in (DRAWS, DRAWS_FOLDER):
                 entry.unlink(missing_ok=True)
         try:
-            self.keep(fit, lambda path: _link(staging / DRAWS, path), [])
+            self.keep(fit, lambda path: _link_draws(staging, path.parent), [])
         except (OSError, UserError) as error:
             note(f"No report, and the draws cannot be kept either ({error}).")
         else:
@@ -320,6 +321,20 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _link_draws(source: Path, target: Path) -> None:
+    """The draws in one folder, in another too."""
+    _link(source / DRAWS, target / DRAWS)
+    if (source / DRAWS_FOLDER).is_dir():
+        shutil.copytree(source / DRAWS_FOLDER, target / DRAWS_FOLDER, copy_function=_link)
+
+
+def _are_intact(folder: Path) -> bool:
+    """Whether a folder's draws are there as they were written."""
+    listed = (outputs.read_provenance(folder) or {}).get("files", {})
+    draws = {name for name in listed if name == DRAWS or name.startswith(DRAWS_FOLDER + "/")}
+    return DRAWS in draws and draws <= outputs.intact_files(folder)
 
 
 def shown(path: Path) -> str:

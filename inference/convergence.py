@@ -15,10 +15,12 @@ RHAT_LIMIT = 1.01
 REFIT_RHAT = 1.05  # of refits, which have fewer draws: tried once more above it, and not judged
 ESS_LIMIT = 400
 # (Vehtari et al. 2021, Bayesian Analysis 16: rank-normalised R-hat below 1.01, bulk and tail ESS of at least 400)
+MOST_MEMBERS = 2000  # of one quantity, such as clinicians; of more, so many are judged, each taking some milliseconds:
+JUDGED = 200
 
 
 def diagnose(*datasets: xr.Dataset) -> pd.DataFrame:
-    """R-hat, bulk and tail ESS of every scalar.
+    """R-hat, bulk and tail ESS of every scalar; of quantities with very many members, of some drawn at random.
 
     Returns
     -------
@@ -32,6 +34,7 @@ def diagnose(*datasets: xr.Dataset) -> pd.DataFrame:
             if not {"chain", "draw"} <= set(values.dims):
                 continue
             dims = [d for d in values.dims if d not in SAMPLE]
+            values = values.isel({d: judged_of(values.sizes[d]) for d in dims})
             flat = values.transpose(*SAMPLE, *dims).to_numpy()
             columns.append(flat.reshape(*flat.shape[:2], -1))
             labels += labels_of(values, dims)
@@ -39,6 +42,11 @@ def diagnose(*datasets: xr.Dataset) -> pd.DataFrame:
     draws = np.concatenate(columns, axis=2)
     table = pd.DataFrame({"quantity": labels, "variable": variables})
     return pd.concat([table, measures(draws)], axis=1).dropna(ignore_index=True)
+
+
+def judged_of(count: int) -> np.ndarray:
+    """Which of so many members are judged: all, or some drawn at random."""
+    return np.arange(count) if count <= MOST_MEMBERS else np.sort(np.random.default_rng(0).choice(count, JUDGED, replace=False))
 
 
 def measures(draws: np.ndarray) -> pd.DataFrame:

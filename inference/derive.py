@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -14,17 +17,28 @@ from ..models.levers import levers
 from ..models.likelihood import filter as kalman
 from ..models.likelihood import smoother
 from ..models.parameters import coordinates, parameter_table
+from ..models.part import part_of, surveys_of
 from ..models.simulation import new_answers
 from ..models.timeline import lay_out
+from .store import Drawn
 
 MOST_PATH_DRAWS = 500
+MOST_PATH_POINTS = 200_000  # surveys and points of the grid; above it some clinicians stand for all
 MOST_LOO_NUMBERS = 5_000_000
+PANEL_DRAWS = 400  # of which answers left out are to be had for those clinicians
 GRID_POINTS = 60
+THREADED_FROM = 2_000  # clinicians
+BY_CLINICIAN = ("alpha", "capacity", "level_deviation", "alpha_last", "beta_last", "capacity_last")
+LAST = ("state_last", "log_likelihood")
+VARIED = ("level_deviation_effect", "rate_deviation_effect")
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Posterior draws of the sampled parameters with what is needed to turn each into levers."""
+    """Posterior draws of the sampled parameters with what is needed to turn each into levers.
+
+    Of all clinicians, or (``members``, their codes) of some; ``surveys`` are then the numbers of theirs.
+    """
 
     model: object
     study: object
@@ -32,13 +46,20 @@ class Draws:
     values: dict[str, np.ndarray]  # name -> (chains, draws, ...)
     chains: int
     draws: int
+    members: np.ndarray | None = None
+    surveys: np.ndarray | None = None
 
     @classmethod
-    def of(cls, posterior: xr.Dataset, model, study) -> Draws:
+    def of(cls, posterior: xr.Dataset, model, study, members: np.ndarray | None = None) -> Draws:
         design, _, _ = build_design(model, study)
         table = parameter_table(model, study, design)
+        surveys = np.arange(design.survey_score.size)
+        if members is not None:
+            surveys = surveys_of(design, members)
+            design = part_of(design, members)
+            posterior = posterior.isel(clinician=members)
         values = {p.name: posterior[p.name].transpose("chain", "draw", *p.dims).to_numpy() for p in table}
-        return cls(model, study, design, values, posterior.sizes["chain"], posterior.sizes["draw"])
+        return cls(model, study, design, values, posterior.sizes["chain"], posterior.sizes["draw"], members, surveys)
 
     def __iter__(self) -> Iterator[tuple[int, int, object]]:
         return self.some(range(self.draws))
@@ -47,7 +68,11 @@ class Draws:
         """(chain, position among ``draws``, levers) for the chosen draws of every chain."""
         for c in range(self.chains):
             for n, d in enumerate(draws):
-                yield c, n, levers(self.point(c, d), self.design, self.model, np)
+                yield c, n, self.lever(c, d)
+
+    def lever(self, chain: int, draw: int):
+        """The levers of one draw."""
+        return levers(self.point(chain, draw), self.design, self.model, np)
 
     def point(self, chain: int, draw: int) -> dict[str, np.ndarray]:
         """The sampled parameters of one draw."""
@@ -64,74 +89,102 @@ class Draws:
         return self.design.data(layout)
 
 
-def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, np.ndarray]:
+def panel_of(study, seed: int) -> np.ndarray | None:
+    """Codes of the clinicians whose paths, replicated answers and left-out answers are kept; None: of everybody.
+
+    Where these would be too many numbers, some clinicians stand for all, drawn at random.
+    """
+    answered = np.bincount(
+        study.occasions["clinician"].to_numpy()[study.surveys["occasion"].to_numpy()[study.surveys["points"].notna().to_numpy()]],
+        minlength=study.n_clinicians,
+    )
+    if len(study.surveys) + study.n_clinicians * GRID_POINTS <= MOST_PATH_POINTS:
+        return None
+    order = np.random.default_rng([seed, 3]).permutation(study.n_clinicians)
+    enough = int(np.searchsorted(np.cumsum(answered[order]), MOST_LOO_NUMBERS // PANEL_DRAWS, side="right"))
+    return np.sort(order[: max(enough, 1)])
+
+
+def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, xr.Variable]:
     """Quantities by clinician, contrasts of interventions, and the log-likelihood.
+
+    Every draw has random numbers of its own, so that neither blocks nor threads change them. Where the quantities are
+    large they are written to disk block by block, see `store`.
 
     Returns
     -------
-    posterior : dict of name -> (dims, array)
+    posterior : dict of name -> variable (chain, draw, clinician)
         ``alpha``, ``capacity``, ``level_deviation`` (the drawn e_i) and the values in force at the last survey.
     contrasts : dict of name -> (dims, array)
-    individual : dict of name -> (dims, array)
+    individual : dict of name -> variable
         What estimands need of each clinician beside these: ``state_last``, capacity at the last survey, and, where
         effects vary, ``level_deviation_effect`` and ``rate_deviation_effect``, what is added to an intervention's change
         of log C* and log beta.
-    log_likelihood : array (chain, draw, clinician)
+    log_likelihood : variable (chain, draw, clinician)
     """
     design = draws.design
-    shape = (draws.chains, draws.draws)
-    count, programmes = design.n_clinicians, len(design.interventions)
-    by_clinician = {
-        name: np.empty((*shape, count))
-        for name in ("alpha", "capacity", "level_deviation", "alpha_last", "beta_last", "capacity_last")
-    }
-    log_likelihood = np.empty((*shape, count))
-    change = np.empty((*shape, programmes))
-    change_exposed = np.full((*shape, programmes), np.nan)
+    programmes, count = len(design.interventions), design.n_clinicians
+    varied = any(design.moderation.varies(k) for k in range(programmes))
+    sizes = {"chain": draws.chains, "draw": draws.draws, "clinician": count}
+    by_programme = {"chain": draws.chains, "draw": draws.draws, "intervention": programmes, "clinician": count}
+    drawn = Drawn(dict.fromkeys((*BY_CLINICIAN, *LAST), sizes) | dict.fromkeys(VARIED if varied else (), by_programme))
+    change = np.empty((2, draws.chains, draws.draws, programmes))
     exposed = exposed_clinicians(draws.study)
-    varied = [k for k in range(programmes) if design.moderation.varies(k)]
-    more = np.zeros((2, *shape, programmes if varied else 0, count))
-    states = np.empty((*shape, count))
-    data = draws.data()
-    normals, state_normals = rng.standard_normal((2, *shape, count))
-    for c, d, lever in draws:
-        arguments = lever.arguments
-        log_likelihood[c, d], mean, var = kalman.log_likelihood(*data, *arguments)
-        deviation = mean + np.sqrt(var) * normals[c, d]
-        states[c, d] = smoother.last_states(*data, *arguments, deviation, state_normals[c, d])
-        level, rate = arguments[0], arguments[1]
-        capacity = level[design.epoch_base] * (1 + deviation)
-        last = level[design.epoch_last] * (1 + deviation)
-        by_clinician["level_deviation"][c, d] = deviation
-        by_clinician["capacity"][c, d] = capacity
-        by_clinician["alpha"][c, d] = capacity * rate[design.epoch_base]
-        by_clinician["capacity_last"][c, d] = last
-        by_clinician["beta_last"][c, d] = rate[design.epoch_last]
-        by_clinician["alpha_last"][c, d] = last * rate[design.epoch_last]
+    data, seeds = draws.data(), rng.bit_generator.seed_seq.spawn(draws.chains * draws.draws)
+
+    def one(chain: int, draw: int) -> dict[str, np.ndarray]:
+        lever = draws.lever(chain, draw)
+        own = np.random.default_rng(seeds[chain * draws.draws + draw])
+        found, moved = _one(lever, design, data, own)
+        change[0, chain, draw] = moved.mean(axis=1)
         for k in range(programmes):
-            own_level, own_rate = lever.deviations.get(k, (0.0, 0.0))
-            if varied:
-                more[0, c, d, k], more[1, c, d, k] = own_level, own_rate
-            moved = np.expm1(lever.theta_alpha[k] - lever.theta_beta[k] + own_level) * capacity
-            change[c, d, k] = moved.mean()
-            if exposed[:, k].any():
-                change_exposed[c, d, k] = moved[exposed[:, k]].mean()
+            change[1, chain, draw, k] = moved[k, exposed[:, k]].mean() if exposed[:, k].any() else np.nan
+        if varied:
+            pairs = [lever.deviations.get(k, (np.zeros(count), np.zeros(count))) for k in range(programmes)]
+            found |= {name: np.array([pair[n] for pair in pairs]) for n, name in enumerate(VARIED)}
+        return found
+
+    threads = min(os.process_cpu_count() or 1, 8) if count >= THREADED_FROM else 1
+    with ThreadPoolExecutor(threads) as pool:
+        for chain, block in drawn.blocks(draws.chains, draws.draws, count):
+            values: dict[str, np.ndarray] = {}
+            for n, found in enumerate(pool.map(partial(one, chain), range(block.start, block.stop))):
+                for name, value in found.items():
+                    values.setdefault(name, np.empty((block.stop - block.start, *value.shape)))[n] = value
+            drawn.write(chain, block, values)
     contrasts = {}
     if programmes:
         score = next(iter(draws.study.scores.values()))
         dims = ("chain", "draw", "intervention")
         contrasts = {
-            "capacity_change": (dims, change),
-            "capacity_change_exposed": (dims, change_exposed),
-            "score_change": (dims, score.change_to_points(change)),
+            "capacity_change": (dims, change[0]),
+            "capacity_change_exposed": (dims, change[1]),
+            "score_change": (dims, score.change_to_points(change[0])),
         }
-    dims = ("chain", "draw", "clinician")
-    posterior = {name: (dims, value) for name, value in by_clinician.items()}
-    individual = {"state_last": (dims, states)}
-    if varied:
-        names = ("level_deviation_effect", "rate_deviation_effect")
-        individual |= {n: (("chain", "draw", "intervention", "clinician"), v) for n, v in zip(names, more, strict=True)}
-    return posterior, contrasts, individual, log_likelihood
+    kept = drawn.variables()
+    individual = {name: kept[name] for name in ("state_last", *VARIED) if name in kept}
+    return {name: kept[name] for name in BY_CLINICIAN}, contrasts, individual, kept["log_likelihood"]
+
+
+def _one(lever, design: Design, data, rng) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """What one draw comes to for each clinician, and the change of C* by each programme (programmes x clinicians)."""
+    arguments, count = lever.arguments, design.n_clinicians
+    log_likelihood, mean, var = kalman.log_likelihood(*data, *arguments)
+    deviation = mean + np.sqrt(var) * rng.standard_normal(count)
+    state = smoother.last_states(*data, *arguments, deviation, rng.standard_normal(count))
+    level, rate = arguments[0], arguments[1]
+    capacity, last = (level[epoch] * (1 + deviation) for epoch in (design.epoch_base, design.epoch_last))
+    beta_last = rate[design.epoch_last]
+    found = {
+        "alpha": capacity * rate[design.epoch_base], "capacity": capacity, "level_deviation": deviation,
+        "alpha_last": last * beta_last, "beta_last": beta_last, "capacity_last": last,
+        "state_last": state, "log_likelihood": log_likelihood,
+    }  # fmt: skip
+    moved = np.empty((len(design.interventions), count))
+    for k in range(len(moved)):
+        own = lever.deviations.get(k, (0.0, 0.0))[0]
+        moved[k] = np.expm1(lever.theta_alpha[k] - lever.theta_beta[k] + own) * capacity
+    return found, moved
 
 
 def survey_log_likelihood(draws: Draws) -> xr.Dataset:
@@ -148,15 +201,17 @@ def survey_log_likelihood(draws: Draws) -> xr.Dataset:
         out[c, n] = smoother.leave_one_out(*data, *lever.arguments)[2][answered]
     return xr.Dataset(
         {"scores": (("chain", "draw", "survey"), out)},
-        coords={"chain": np.arange(draws.chains), "draw": chosen, "survey": answered},
+        coords={"chain": np.arange(draws.chains), "draw": chosen, "survey": draws.surveys[answered]},
     )
 
 
-def time_grid(study) -> list[np.ndarray]:
-    """Evenly spaced times of each clinician, on one grid for the whole study."""
+def time_grid(study, members: np.ndarray | None = None) -> list[np.ndarray]:
+    """Evenly spaced times of each clinician (none of those who are not among ``members``), on one grid for the whole study."""
     time = study.occasions["time"].to_numpy(float)
     grid = np.linspace(time.min(), time.max(), GRID_POINTS)
-    return [grid[(grid > a) & (grid < b)] for a, b in zip(*study.follow_up, strict=True)]
+    wanted = np.ones(study.n_clinicians, bool) if members is None else np.isin(np.arange(study.n_clinicians), members)
+    follow_up = zip(*study.follow_up, wanted, strict=True)
+    return [grid[(grid > a) & (grid < b)] if mine else np.empty(0) for a, b, mine in follow_up]
 
 
 def latent_paths(draws: Draws, deviations: np.ndarray, rng: np.random.Generator) -> tuple[xr.Dataset, xr.Dataset]:
@@ -175,13 +230,12 @@ def latent_paths(draws: Draws, deviations: np.ndarray, rng: np.random.Generator)
         ``scores`` (chain, draw, survey): new paths and new errors for the same clinicians (0-100), as the
         questionnaire records them: rounded to its step and cut to its range.
     """
-    model, study, design = draws.model, draws.study, draws.design
-    _, timeline, epoch_of = build_design(model, study)
-    grid = time_grid(study)
-    known = len(epoch_of)
-    layout = lay_out(timeline, epoch_of, grid)
-    if len(epoch_of) != known:
-        raise AssertionError("grid points made new epochs")
+    study, design = draws.study, draws.design
+    whole, timeline, epoch = build_design(draws.model, study)
+    grid = time_grid(study, draws.members)
+    layout = lay_out(timeline, epoch, grid)
+    if draws.members is not None:
+        layout = part_of(replace(whole, layout=layout), draws.members).layout
     chosen = draws.thinned(MOST_PATH_DRAWS)
     shape = (draws.chains, chosen.size)
     at_survey = np.empty((*shape, design.survey_score.size), np.float32)
@@ -196,15 +250,13 @@ def latent_paths(draws: Draws, deviations: np.ndarray, rng: np.random.Generator)
         at_survey[c, n, layout.step_survey[ends_at_survey]] = path[ends_at_survey]
         on_grid[c, n, layout.step_point[ends_at_point]] = path[ends_at_point]
         replicated[c, n] = new_answers(design, study, lever.arguments, deviation, rng)[1]
-    coords = {"chain": np.arange(draws.chains), "draw": chosen}
+    coords = {"chain": np.arange(draws.chains), "draw": chosen, "survey": draws.surveys}
     owner = np.repeat(np.arange(study.n_clinicians), [len(g) for g in grid])
+    grid_coords = {"grid_clinician": ("grid", owner), "grid_time": ("grid", np.concatenate([*grid, np.empty(0)]))}
     paths = xr.Dataset(
         {"at_survey": (("chain", "draw", "survey"), at_survey), "on_grid": (("chain", "draw", "grid"), on_grid)},
-        coords=coords | {
-            "grid_clinician": ("grid", owner),
-            "grid_time": ("grid", np.concatenate(grid) if grid else np.empty(0)),
-        },
-    )  # fmt: skip
+        coords=coords | grid_coords,
+    )
     return paths, xr.Dataset({"scores": (("chain", "draw", "survey"), replicated)}, coords=coords)
 
 

@@ -191,16 +191,12 @@ class _Clinicians:
         self.names = list(posterior["intervention"].to_numpy().astype(str))
         self.chains, self.draws = posterior.sizes["chain"], posterior.sizes["draw"]
         self.count = posterior.sizes["clinician"]
-        self.capacity, self.beta, self.state = (
-            _flat(d[n], "clinician") for d, n in ((posterior, "capacity"), (posterior, "beta"), (individual, "state_last"))
-        )
+        self.own_draws = [posterior["capacity"], posterior["beta"], individual["state_last"]]
         theta = {lever: _flat(posterior[f"theta_{lever}"], "intervention") for lever in ("alpha", "beta")}
         self.level, self.rate = theta["alpha"] - theta["beta"], theta["beta"]
-        self.own = None
-        if "level_deviation_effect" in individual:
-            self.own = [
-                _flat(individual[f"{n}_deviation_effect"], "intervention", "clinician") for n in ("level", "rate")
-            ]
+        self.varied = "level_deviation_effect" in individual
+        if self.varied:
+            self.own_draws += [individual[f"{n}_deviation_effect"] for n in ("level", "rate")]
         self.courses = fit.model.courses(self.names)
         self.given = [
             {p: _flat(posterior[p].sel({f"intervention_{p}": name}, drop=True)) for p in course.estimated}
@@ -213,15 +209,21 @@ class _Clinicians:
         self.points = float(Score(range=score["range"], better=score["better"]).change_to_points(1.0))
 
     def blocks(self):
+        """Stretches of draws (chains joined); ``capacity``, ``beta`` and ``state`` hold theirs (draws x clinicians) meanwhile."""
         size = max(1, BLOCK // self.count)
-        for begin in range(0, len(self.capacity), size):
-            yield slice(begin, min(begin + size, len(self.capacity)))
+        for chain in range(self.chains):
+            for begin in range(0, self.draws, size):
+                draws = slice(begin, min(begin + size, self.draws))
+                dims = (*SAMPLE, "intervention", "clinician")
+                here = [v.transpose(*(d for d in dims if d in v.dims))[chain, draws].to_numpy() for v in self.own_draws]
+                self.capacity, self.beta, self.state, *self.own = here
+                yield slice(chain * self.draws + draws.start, chain * self.draws + draws.stop)
 
     def moved(self, option: Option, block):
         """Change of log C* and log beta by an option in full (draws x clinicians, or x 1 where clinicians do not differ)."""
         change = rate = 0.0
         for k in map(self.names.index, option):
-            more = [own[block, k] for own in self.own] if self.own else (0.0, 0.0)
+            more = [own[:, k] for own in self.own] if self.varied else (0.0, 0.0)
             change = change + self.level[block, k, None] + more[0]
             rate = rate + self.rate[block, k, None] + more[1]
         return change, rate
@@ -229,9 +231,9 @@ class _Clinicians:
     def changes(self, option: Option, block, edges):
         """What the kernels of `regimes` take: changes by programme, their shapes' exposure in each cell, and the cells."""
         chosen = [self.names.index(name) for name in option]
-        draws = len(self.beta[block])
+        draws = len(self.beta)
         exposure = np.empty((len(chosen), draws, edges.size - 1))
-        width = self.count if self.own else 1
+        width = self.count if self.varied else 1
         level, rate = np.empty((2, len(chosen), draws, width))
         for n, k in enumerate(chosen):
             given = {p: v[block] for p, v in self.given[k].items()}
@@ -249,9 +251,9 @@ class _Clinicians:
 
 def _values(c: _Clinicians, wanted: Request) -> dict:
     """(option, against, estimand) -> array (draws x groups)."""
-    weights = wanted.population.weights
+    weights = wanted.population.matrix
     options = list(dict.fromkeys(side for pair in wanted.comparisons for side in pair))
-    total = len(c.capacity)
+    total = c.chains * c.draws
     out = {}
     show = set(wanted.show)
 
@@ -261,7 +263,7 @@ def _values(c: _Clinicians, wanted: Request) -> dict:
     scale = {o: _time_scale(c, o) for o in options if o and "time_to_90" in show and c.shaped(o)}
     lasting = {o: c.lasting(o) for o in options if o}
     for block in c.blocks():
-        capacity, beta, state = c.capacity[block], c.beta[block], c.state[block]
+        capacity, beta, state = c.capacity, c.beta, c.state
         found = {}
         for option in options:
             change, rate = c.moved(option, block)
@@ -312,9 +314,8 @@ def _values(c: _Clinicians, wanted: Request) -> dict:
 
 def _time_scale(c: _Clinicians, option: Option) -> tuple[float, float]:
     """The length of time that the response to an option is of the order of, and the longest of any draw and clinician."""
-    every = slice(None)
     typical = [regimes.LN2 / np.median(c.median_rate)]
-    longest = [regimes.LN2 / (c.beta * np.exp(np.minimum(c.moved(option, every)[1], 0.0))).min()]
+    longest = [regimes.LN2 / (c.beta * np.exp(np.minimum(c.moved(option, block)[1], 0.0))).min() for block in c.blocks()]
     for k in map(c.names.index, option):
         course = c.courses[k]
         fixed = dict(course.fixed)

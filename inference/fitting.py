@@ -16,7 +16,7 @@ from ..models.capacity import SPREADS
 from ..models.exposure import exposed_clinicians
 from ..models.priors import priors_in_force
 from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, problems
-from .derive import Draws, derive, latent_paths, model_coordinates, survey_log_likelihood
+from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, survey_log_likelihood
 from .options import study_columns
 from .results import SCHEMA, Fit
 from .sampling import Sampling, compile_model, sample
@@ -191,9 +191,12 @@ class _Derived:
 
     def tree(self, pymc_model) -> xr.DataTree:
         study, design = self.study, self.draws.design
-        paths, replicated = latent_paths(
-            self.draws, self.posterior["level_deviation"].to_numpy(), np.random.default_rng([self.seed, 2])
-        )
+        panel = panel_of(study, self.seed)
+        some, deviations = self.draws, self.posterior["level_deviation"]
+        if panel is not None:
+            some = Draws.of(self.posterior, self.model, study, panel)
+            deviations = deviations.isel(clinician=panel)
+        paths, replicated = latent_paths(some, deviations.to_numpy(), np.random.default_rng([self.seed, 2]))
         surveys, occasions = study.surveys, study.occasions
         at = surveys["occasion"].to_numpy()
         observed = xr.Dataset({"scores": (("survey",), design.survey_score)})
@@ -205,6 +208,7 @@ class _Derived:
                 "survey_repeats": (("survey",), design.survey_repeats),
                 "clinician_unit": (("clinician",), design.unit_code),
                 "unit_name": (("unit",), np.array(study.units, object)),
+                **({} if panel is None else {"panel": (("clinician",), np.isin(np.arange(study.n_clinicians), panel).astype(np.int8))}),
                 "exposed": (("clinician", "intervention"), exposed_clinicians(study).astype(np.int8)),
                 "spell_clinician": (("spell",), study.spells["clinician"].to_numpy(int)),
                 "spell_intervention": (("spell",), study.spells["intervention"].to_numpy(int)),
@@ -226,7 +230,7 @@ class _Derived:
             if dim in self.posterior.coords
         }  # fmt: skip
         number = np.arange(design.survey_score.size)
-        observed, replicated, paths = (d.assign_coords(survey=number) for d in (observed, replicated, paths))
+        observed = observed.assign_coords(survey=number)
         constant = constant.assign_coords(survey=number, **labels)
         axes = {"chain": self.posterior["chain"], "draw": self.posterior["draw"]}
         clinicians = {"clinician": self.posterior["clinician"].to_numpy()}
@@ -236,9 +240,9 @@ class _Derived:
             "observed_data": observed,
             "constant_data": constant,
             "log_likelihood": xr.Dataset(
-                {"scores": (("chain", "draw", "clinician"), self.log_likelihood)}, coords=axes | clinicians
+                {"scores": self.log_likelihood}, coords=axes | clinicians
             ),
-            "log_likelihood_survey": survey_log_likelihood(self.draws),
+            "log_likelihood_survey": survey_log_likelihood(some),
             "log_prior": log_prior(self.draws),
             "posterior_predictive": replicated,
             "latent_capacity": paths,

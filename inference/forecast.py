@@ -16,12 +16,13 @@ from ..models.likelihood.kept import njit
 from ..models.shapes import FAR
 from ..models.timeline import combined, lay_out
 from .derive import Draws
-from .options import ALL, NONE, check_prob
+from .options import ALL, NONE, check_prob, joined, sparse
 
 AS_RECORDED, PLAN = "as recorded", "planned roll-out"
 POINTS = 48
 MOST_DRAWS = 500
 MOST_CELLS = 400
+MOST_NUMBERS = 50_000_000  # regimes x draws x times x groups
 
 
 def forecast(
@@ -49,7 +50,7 @@ def forecast(
         Probability of the bands, which are of the group's mean expected path: chance ups and downs of single clinicians
         are not in them.
     most : int
-        At most so many posterior draws, evenly spaced.
+        At most so many posterior draws, evenly spaced; fewer, but a hundred, where there are thousands of units.
 
     Returns
     -------
@@ -68,11 +69,12 @@ def forecast(
     check_prob(prob)
     begin, plan = check_forecast(study, start, horizon, roll_out)
     draws = Draws.of(fit.tree["posterior"].to_dataset(), fit.model, study)
-    chosen = draws.thinned(most)
     followed = study.follow_up[0] <= begin
     regimes = _regimes(draws, begin, horizon, plan)
     edges = _edges(draws, begin, horizon, regimes, study)
     groups, weights = _groups(study, followed)
+    # thousands of units: fewer draws, so that their paths fit into memory
+    chosen = draws.thinned(min(most, max(100, MOST_NUMBERS // (len(regimes) * edges.size * len(groups)))))
     paths = np.empty((len(regimes), draws.chains, chosen.size, edges.size, len(groups)))
     deviations = fit.tree["posterior"]["level_deviation"].transpose("chain", "draw", "clinician").to_numpy()
     states = _States(draws, begin, fit.facts["sampling"]["seed"])
@@ -86,7 +88,7 @@ def forecast(
         for r, exposure in enumerate(exposed.values()):
             path = _paths(state, base, lever.beta, *moved, *exposure(point), np.diff(edges))
             paths[r, c, n] = path.T @ weights
-    return _table(paths, list(regimes), groups, (weights > 0).sum(axis=0), edges, prob)
+    return _table(paths, list(regimes), groups, np.diff(weights.indptr), edges, prob)
 
 
 def check_forecast(study, start, horizon, roll_out=None):
@@ -202,12 +204,9 @@ class _States:
         self.draws, self.begin = draws, begin
         study = draws.study
         self.first, self.last = study.follow_up
-        _, timeline, epoch_of = build_design(draws.model, study)
+        _, timeline, epoch = build_design(draws.model, study)
         inside = (self.first < begin) & (begin < self.last)
-        known = len(epoch_of)
-        self.layout = lay_out(timeline, epoch_of, [np.array([begin]) if i else np.empty(0) for i in inside])
-        if len(epoch_of) != known:
-            raise AssertionError("the start of the forecast made new epochs")
+        self.layout = lay_out(timeline, epoch, [np.array([begin]) if i else np.empty(0) for i in inside])
         # the step at which each clinician's state is read: at the start, or else at the last survey
         offset = self.layout.step_offset
         self.at = offset[1:] - 1
@@ -256,15 +255,15 @@ def _paths(state, capacity, beta, level, rate, level_exposure, plain_exposure, l
     return out
 
 
-def _groups(study, followed) -> tuple[list[str], np.ndarray]:
-    names, weights = [ALL], [followed / followed.sum()]
+def _groups(study, followed) -> tuple[list[str], object]:
+    names, weights = [ALL], [sparse(followed / followed.sum())]
     if study.n_units > 1:
         for u, name in enumerate(study.units):
             mine = followed & (study.unit_code == u)
             if mine.any():
                 names.append(name)
-                weights.append(mine / mine.sum())
-    return names, np.column_stack(weights)
+                weights.append(sparse(mine / mine.sum()))
+    return names, joined(weights)
 
 
 def _table(paths, regimes, groups, sizes, edges, prob) -> pd.DataFrame:

@@ -107,14 +107,33 @@ class Population:
     ----------
     groups : tuple of str
         The first is everyone.
-    weights : float array (clinicians x groups)
-        Each column sums to 1.
+    matrix : scipy.sparse.csc_array (clinicians x groups)
+        Weights; each column sums to 1. Sparse, since thousands of units make thousands of groups.
     sizes : tuple of int, clinicians in each group
     """
 
     groups: tuple[str, ...]
-    weights: np.ndarray
+    matrix: object
     sizes: tuple[int, ...]
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The weights as a plain array (clinicians x groups)."""
+        return self.matrix.toarray()
+
+
+def sparse(column: np.ndarray):
+    """One column of weights, most of them 0 where there are many groups."""
+    from scipy.sparse import csc_array
+
+    return csc_array(column[:, None])
+
+
+def joined(columns):
+    """Columns side by side."""
+    from scipy.sparse import hstack
+
+    return hstack(columns, format="csc")
 
 
 def read_population(columns: Mapping[str, np.ndarray], by=(), target: Mapping | None = None, varying=()) -> Population:
@@ -142,7 +161,7 @@ def read_population(columns: Mapping[str, np.ndarray], by=(), target: Mapping | 
     names, weights = [ALL], [everyone]
     if target is not None:
         names, weights = [TARGET], [_target(columns, target, varying)]
-    sizes = [int((weights[0] > 0).sum())]
+    sizes, parts = [int((weights[0] > 0).sum())], [sparse(weights[0])]
     for column in [by] if isinstance(by, str) else list(by or ()):
         values = _column(columns, column, varying, "by")
         levels = sorted(set(values.tolist()))
@@ -156,9 +175,9 @@ def read_population(columns: Mapping[str, np.ndarray], by=(), target: Mapping | 
             if share.sum() == 0:
                 continue
             names.append(str(level) if column == "unit" else f"{column}: {_plain(level)}")
-            weights.append(share / share.sum())
+            parts.append(sparse(share / share.sum()))
             sizes.append(int((share > 0).sum()))
-    return Population(tuple(names), np.column_stack(weights), tuple(sizes))
+    return Population(tuple(names), joined(parts), tuple(sizes))
 
 
 def _plain(level) -> str:

@@ -9,6 +9,7 @@ import shutil
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -21,7 +22,9 @@ from .decisions import decisions
 from .estimands import estimands
 from .forecast import forecast
 from .lever import ZEROS, lever
+from .panel import panel_tree
 from .psis import psis
+from .store import load_large, save_large
 
 SCHEMA = 2
 
@@ -38,11 +41,16 @@ class Fit:
         log_likelihood_survey, log_prior, posterior_predictive, latent_capacity, contrasts, diagnostics; every ArviZ function takes it.
     study : Study or None
         None where results were loaded without it.
+    whole : Fit
+        The fit that this is a part of (see `panel`), or itself.
+    members : int array or None
+        Of a part, the codes of its clinicians in the whole.
     """
 
     def __init__(self, tree: xr.DataTree, study=None):
         self.tree = tree
         self._study = study
+        self.whole, self.members = self, None
         self.facts: dict = json.loads(tree.attrs["equipoise"])
 
     @property
@@ -62,6 +70,18 @@ class Fit:
         if stored is None:
             return priors_in_force(self.model, self.study)
         return {name: Prior.from_dict(prior) for name, prior in stored.items()}
+
+    @cached_property
+    def panel(self) -> Fit:
+        """The fit, cut to the clinicians whose paths and replicated answers were kept; of most studies the fit itself."""
+        cut = panel_tree(self.tree)
+        if cut is None:
+            return self
+        tree, members = cut
+        others = np.setdiff1d(np.arange(self.tree["posterior"].sizes["clinician"]), members)
+        part = Fit(tree, None if self._study is None else self._study.without(others))
+        part.whole, part.members = self, members
+        return part
 
     @property
     def complete(self) -> bool:
@@ -127,22 +147,30 @@ class Fit:
     def save(self, path) -> Path:
         """Write to netCDF: aside first, then moved into place, so that no half-written file is ever left.
 
-        Returns the path. `equipoise.load` reads it back.
+        Draws of single clinicians, where there are many, go to a Zarr folder beside it (``posterior.zarr`` of ``posterior.nc``).
+        Returns the path. `equipoise.load` reads both back.
         """
         path = Path(path)
-        aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        # In memory first: HDF5 that writes to a full disk brings the whole process down.
-        content = io.BytesIO()
-        self.tree.to_netcdf(content, engine="h5netcdf")
-        content.seek(0)
+        aside, folder = path.with_name(f".{path.name}.{os.getpid()}.part"), folder_of(path)
+        aside_folder = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         try:
+            small = save_large(self.tree, aside_folder)
+            # In memory first: HDF5 that writes to a full disk brings the whole process down.
+            content = io.BytesIO()
+            small.to_netcdf(content, engine="h5netcdf")
+            content.seek(0)
             with aside.open("wb") as file:
                 shutil.copyfileobj(content, file, 1 << 20)
+            if folder.is_dir():
+                shutil.rmtree(folder)
+            if aside_folder.is_dir():
+                os.replace(aside_folder, folder)
             os.replace(aside, path)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
         finally:
             aside.unlink(missing_ok=True)
+            shutil.rmtree(aside_folder, ignore_errors=True)
         return path
 
     def __repr__(self):
@@ -154,6 +182,11 @@ class Fit:
             f"<Fit: {sizes['clinician']} clinicians, {sizes['unit']} units, "
             f"{sizes['chain']} x {sizes['draw']} draws{state}, seed {sampling['seed']}>{head}"
         )
+
+
+def folder_of(path: Path) -> Path:
+    """Where the draws of single clinicians of a large study lie beside the rest."""
+    return Path(path).with_suffix(".zarr")
 
 
 def load(path, study=None, model: CapacityModel | None = None) -> Fit:
@@ -229,7 +262,15 @@ def _tree(path: Path) -> xr.DataTree:
             tree = opened.load()
     except Exception as error:  # as above
         raise _unreadable(path, error) from None
+    if folder_of(path).is_dir():
+        try:
+            for group, variables in load_large(folder_of(path)).items():
+                tree[group] = tree[group].to_dataset().assign(variables)
+        except Exception as error:  # as above
+            raise _unreadable(folder_of(path), error) from None
     lacking = [name for name in _GROUPS if name not in tree.children]
+    if not lacking and "alpha" not in tree["posterior"]:
+        raise _unreadable(path, f"without the folder {folder_of(path).name} that belongs beside it")
     if lacking:
         raise _unreadable(path, f"without the group {', '.join(lacking)}")
     return tree

@@ -9,7 +9,8 @@ import xarray as xr
 from ..datasets.errors import UserError
 from ..models.levers import LN2
 from ..models.shapes import shape_parameters
-from .convergence import SAMPLE, measures
+from .convergence import SAMPLE, judged_of, measures
+from .store import BLOCK, block_of_draws
 
 _SIGNED = ("gamma", "moderation", "selection", "period", "knot", "drift", "start", "level_rate")
 LEVER_MEANING = {
@@ -45,7 +46,8 @@ def summarise(fit, values: xr.DataArray, prob: float, like: str | None = None) -
     )
     names = ["rhat", "ess_bulk", "mcse_mean"]
     if like is None:
-        return pd.concat([frame, measures(flat)[names]], axis=1)
+        judged = judged_of(flat.shape[2])
+        return pd.concat([frame, measures(flat[:, :, judged])[names].set_axis(judged).reindex(frame.index)], axis=1)
     known = fit.diagnostics.set_index("quantity")
     dims = [d for d in values.dims if d not in SAMPLE]
     members = values[dims[0]].to_numpy() if dims else [None]
@@ -58,7 +60,8 @@ def summarise(fit, values: xr.DataArray, prob: float, like: str | None = None) -
     return frame
 
 
-def _levers(posterior: xr.Dataset, suffix: str) -> dict[str, xr.DataArray]:
+def _levers(posterior: xr.Dataset, suffix: str, where: dict) -> dict[str, xr.DataArray]:
+    posterior = posterior[[name + suffix for name in ("alpha", "beta", "capacity")]].isel(where)
     beta = posterior["beta" + suffix]
     return {
         "alpha": posterior["alpha" + suffix],
@@ -77,19 +80,54 @@ def _population_levers(posterior: xr.Dataset) -> dict[str, xr.DataArray]:
     }
 
 
-def _against_population(fit, levers, suffix, prob, labels: pd.DataFrame) -> pd.DataFrame:
+def _against_population(fit, suffix, dim, prob, labels: pd.DataFrame) -> pd.DataFrame:
     """One row for each member and quantity, with the probability of lying above the population's median clinician."""
-    population = _population_levers(fit.tree["posterior"].to_dataset())
-    frames = []
-    for name, values in levers.items():
-        like = ("beta" if name == "half_life" else name) + suffix
-        frame = pd.concat([labels.reset_index(drop=True), summarise(fit, values, prob, like)], axis=1)
-        frame.insert(labels.shape[1], "quantity", name)
-        frame["p_above_population"] = (values > population[name]).mean(SAMPLE).to_numpy().ravel()
-        frames.append(frame)
-    table = pd.concat(frames, ignore_index=True)
+    posterior = fit.tree["posterior"].to_dataset()
+    population = _population_levers(posterior)
+    parts = []
+    for members in blocks_of(posterior, dim):
+        for name, values in _levers(posterior, suffix, {dim: members}).items():
+            like = ("beta" if name == "half_life" else name) + suffix
+            values = values.load()
+            frame = pd.concat([labels.iloc[members].reset_index(drop=True), summarise(fit, values, prob, like)], axis=1)
+            frame.insert(labels.shape[1], "quantity", name)
+            frame["p_above_population"] = (values > population[name]).mean(SAMPLE).to_numpy().ravel()
+            parts.append(frame)
+    several = len(population)
+    # quantity by quantity, however many blocks there were
+    table = pd.concat([part for n in range(several) for part in parts[n::several]], ignore_index=True)
     table["interval"] = prob
     return table
+
+
+def blocks_of(posterior: xr.Dataset, dim: str) -> list[slice]:
+    """Members of a dimension in blocks, so that few numbers are in memory at once."""
+    count = posterior.sizes[dim]
+    step = max(1, BLOCK // (posterior.sizes["chain"] * posterior.sizes["draw"]))
+    return [slice(begin, min(begin + step, count)) for begin in range(0, count, step)]
+
+
+def mean_capacity(fit) -> tuple[xr.DataArray, xr.DataArray]:
+    """C* averaged over each unit's clinicians and over everybody's, from every draw; by blocks of draws."""
+    capacity = fit.tree["posterior"]["capacity"].transpose(*SAMPLE, "clinician")
+    code = fit.tree["constant_data"]["clinician_unit"].to_numpy()
+    order = np.argsort(code, kind="stable")
+    first = np.flatnonzero(np.diff(code[order], prepend=-1))
+    size = np.bincount(code)
+    by_unit = np.empty((*capacity.shape[:2], size.size))
+    overall = np.empty(capacity.shape[:2])
+    step = block_of_draws(code.size)
+    for chain in range(capacity.sizes["chain"]):
+        for begin in range(0, capacity.sizes["draw"], step):
+            draws = slice(begin, begin + step)
+            values = capacity[chain, draws].to_numpy()
+            by_unit[chain, draws] = np.add.reduceat(values[:, order], first, axis=1) / size
+            overall[chain, draws] = values.mean(axis=1)
+    coords = {dim: capacity[dim] for dim in SAMPLE}
+    return (
+        xr.DataArray(by_unit, dims=(*SAMPLE, "unit"), coords=coords, name="capacity"),
+        xr.DataArray(overall, dims=SAMPLE, coords=coords, name="capacity"),
+    )
 
 
 def clinicians(fit, prob: float) -> pd.DataFrame:
@@ -105,7 +143,7 @@ def clinicians(fit, prob: float) -> pd.DataFrame:
     constant = fit.tree["constant_data"]
     unit = constant["unit_name"].to_numpy()[constant["clinician_unit"].to_numpy()]
     labels = pd.DataFrame({"clinician": posterior["clinician"].to_numpy().astype(str), "unit": unit.astype(str)})
-    return _against_population(fit, _levers(posterior, ""), "", prob, labels)
+    return _against_population(fit, "", "clinician", prob, labels)
 
 
 def units(fit, prob: float) -> pd.DataFrame:
@@ -117,15 +155,13 @@ def units(fit, prob: float) -> pd.DataFrame:
         Columns as in `clinicians`, without clinician, with the number of clinicians; the quantity ``capacity_mean`` is
         the average of C* over the clinicians of the unit.
     """
-    posterior = fit.tree["posterior"].to_dataset()
     code = fit.tree["constant_data"]["clinician_unit"].to_numpy()
     names = fit.tree["constant_data"]["unit_name"].to_numpy().astype(str)
     labels = pd.DataFrame({"unit": names, "clinicians": np.bincount(code, minlength=names.size)})
-    table = _against_population(fit, _levers(posterior, "_unit"), "_unit", prob, labels)
-    average = posterior["capacity"].groupby(xr.DataArray(code, dims="clinician", name="unit")).mean()
+    table = _against_population(fit, "_unit", "unit", prob, labels)
+    average, overall = mean_capacity(fit)
     mean_table = pd.concat([labels, summarise(fit, average, prob)], axis=1)
     mean_table.insert(2, "quantity", "capacity_mean")
-    overall = posterior["capacity"].mean("clinician")
     mean_table["p_above_population"] = (average > overall).mean(SAMPLE).to_numpy()
     mean_table["interval"] = prob
     table = pd.concat([table, mean_table], ignore_index=True)
@@ -188,7 +224,7 @@ def population(fit, prob: float) -> pd.DataFrame:
     meaning = {name: text.format(unit=unit) + ", median clinician" for name, text in LEVER_MEANING.items()}
     quantities = {name: (values, meaning[name]) for name, values in _population_levers(posterior).items()}
     quantities["capacity_mean"] = (
-        posterior["capacity"].mean("clinician"),
+        mean_capacity(fit)[1],
         "C* averaged over the clinicians studied (0-100)",
     )
     for name, text in (

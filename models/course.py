@@ -144,7 +144,7 @@ class Course:
                 if shape.moves:
                     start, end, _ = shape.spell(start, end, 1.0, p, np)
         found = [start, end]
-        if moving:  # the date of the change is not known: even cells
+        if moving and start < until:  # the date of the change is not known: even cells
             found += list(np.arange(start, until, min(gap / 8, (until - start) / 64)))
         for date, active in ((start, "during"), (end, "after")):
             scales = [p.get(n) for s in self.chain if getattr(s, active) is not None for n in s.parameters]

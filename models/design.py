@@ -39,6 +39,8 @@ class Design:
     survey_score, survey_repeats, survey_indicator : arrays (surveys)
         Scores on the 0-100 scale (NaN where missing), answers averaged in each, and the code of the indicator.
     unit_code : int array (clinicians)
+    unit_terms, unit_exposure : float arrays (units x terms), (units x selected interventions)
+        Means over each unit's clinicians of the terms and of `mean_exposure`.
     on_alpha, on_beta : bool arrays (interventions)
         The levers on which each intervention acts.
     error_floor : float array (indicators)
@@ -68,6 +70,8 @@ class Design:
     survey_repeats: np.ndarray
     survey_indicator: np.ndarray
     unit_code: np.ndarray
+    unit_terms: np.ndarray
+    unit_exposure: np.ndarray
     n_units: int
     indicators: tuple[str, ...]
     interventions: tuple[str, ...]
@@ -105,10 +109,11 @@ class Design:
         )  # fmt: skip
 
 
-def build_design(model, study) -> tuple[Design, Timeline, dict]:
+def build_design(model, study) -> tuple[Design, Timeline, np.ndarray]:
     """Arrays of a study under a description (a `CapacityModel`), validated.
 
-    Returns the design, and the timeline and epoch numbers from which `lay_out` makes layouts with further times.
+    Returns the design, and the timeline and the epoch of each of its intervals, from which `lay_out` makes layouts with
+    further times.
 
     Raises
     ------
@@ -129,41 +134,33 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
     timeline = Timeline(study, terms, edges, courses)
     count, n_interventions = study.n_clinicians, len(study.interventions)
 
-    epoch_of: dict = {("base", i): i for i in range(count)}
-    if edges.size:  # the start: as the base, in the calendar period of the first survey
-        epoch_of |= {("start", i): count + i for i in range(count)}
-    timeline.base = np.arange(count, dtype=INDEX)
-    layout = lay_out(timeline, epoch_of)
-    n_epochs = len(epoch_of)
-    owner = np.empty(n_epochs, INDEX)
-    values = np.zeros((n_epochs, len(terms.names)))
-    dose = np.zeros((n_epochs, n_interventions))
-    calendar = np.zeros((n_epochs, secular.n_columns))
-    cell = {j: np.full(n_epochs, -1) for j in timeline.cells}
-    for key, k in epoch_of.items():
-        if key[0] in ("base", "start"):
-            owner[k] = key[1]
-            values[k] = terms.clinician[key[1]]
-            if key[0] == "start":
-                calendar[k] = secular.basis[int(timeline.period(timeline.time[timeline.occasion_offset[key[1]]]))]
-        else:
-            owner[k] = key[0]
-            values[k] = terms.clinician[key[0]] if key[1] < 0 else terms.occasion[int(key[1])]
-            dose[k] = np.maximum(key[3:], 0.0)
-            for j in timeline.cells:
-                cell[j][k] = -key[3 + j] - 1 if key[3 + j] < 0 else -1
-            if edges.size:
-                calendar[k] = secular.basis[int(key[2])]
+    # each clinician's base epoch, then (with secular time) the start's: as the base, in the period of the first survey
+    everyone = np.arange(count, dtype=INDEX)
+    known = count * (2 if edges.size else 1)
+    epoch, first = timeline.epochs(known)
+    layout = lay_out(timeline, epoch)
+    owner = np.concatenate([np.resize(everyone, known), timeline.owner[first].astype(INDEX)])
+    occasion = timeline.occasion[first]
+    values = terms.clinician[owner]
+    values[known:][occasion >= 0] = terms.occasion[occasion[occasion >= 0]]
+    dose = np.concatenate([np.zeros((known, n_interventions)), timeline.dose[first]])
+    calendar = np.zeros((owner.size, secular.n_columns))
+    if edges.size:
+        calendar[count:known] = secular.basis[timeline.period_of(timeline.first)]
+        calendar[known:] = secular.basis[timeline.period[first]]
+    cell = {k: np.append(np.full(known, -1), cells[first]) for k, cells in timeline.cell.items()}
 
     exposure = mean_exposures(study)
     exposure -= exposure.mean(axis=0, keepdims=True)
     adjust = model.adjust_selection
     selected = tuple(k for k in range(n_interventions) if adjust and exposure[:, k].std() > 0.01)
+    exposure = exposure[:, list(selected)]
+    unit = np.asarray(study.unit_code, int)
     surveys = study.surveys
-    first, described = next(iter(study.scores.items()))
+    first_score, described = next(iter(study.scores.items()))
     if model.left_out == "error" and described.step is None:
         raise UserError(
-            f'left_out = "error": {first} has no step (the distance between possible scores), so that nothing would be left of its '
+            f'left_out = "error": {first_score} has no step (the distance between possible scores), so that nothing would be left of its '
             "error and two equal answers would make the likelihood unbounded; state its step."
         )
     floor = [0.0 if s.step is None else s.step_capacity**2 / 12 for s in study.scores.values()]
@@ -171,11 +168,11 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
         layout=layout,
         terms=terms,
         epoch_clinician=owner,
-        epoch_base=timeline.base,
-        epoch_start=timeline.base + INDEX(count if edges.size else 0),
+        epoch_base=everyone,
+        epoch_start=everyone + INDEX(count if edges.size else 0),
         epoch_last=layout.step_epoch[layout.step_offset[1:] - 1],
         epoch_columns=np.concatenate([values, dose, calendar], axis=1),
-        mean_exposure=exposure[:, list(selected)],
+        mean_exposure=exposure,
         selected=selected,
         secular=secular,
         recognised=recognised,
@@ -183,7 +180,9 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
         survey_score=surveys["capacity"].to_numpy(float).copy(),
         survey_repeats=surveys["repeats"].to_numpy(float).copy(),
         survey_indicator=surveys["indicator"].to_numpy(INDEX).copy(),
-        unit_code=np.asarray(study.unit_code, int),
+        unit_code=unit,
+        unit_terms=_means(terms.clinician, unit, study.n_units),
+        unit_exposure=_means(exposure, unit, study.n_units),
         n_units=study.n_units,
         indicators=tuple(study.scores),
         interventions=tuple(study.interventions),
@@ -197,4 +196,10 @@ def build_design(model, study) -> tuple[Design, Timeline, dict]:
     )
     for field in fields(layout):
         getattr(layout, field.name).setflags(write=False)
-    return design, timeline, epoch_of
+    return design, timeline, epoch
+
+
+def _means(columns: np.ndarray, unit: np.ndarray, count: int) -> np.ndarray:
+    """Mean of each column over the clinicians of each unit."""
+    sums = [np.bincount(unit, column, minlength=count) for column in columns.T]
+    return np.array(sums).reshape(-1, count).T / np.bincount(unit, minlength=count)[:, None]

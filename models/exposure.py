@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from .timeline import keyed
+
 
 def mean_exposures(study) -> np.ndarray:
     """Share of the follow-up that each clinician was exposed, dose-weighted (clinicians x interventions)."""
     first, last = study.follow_up
     share = np.zeros((study.n_clinicians, len(study.interventions)))
-    for spell in study.spells.itertuples():
-        i = spell.clinician
-        if last[i] > first[i]:
-            length = max(min(spell.end, last[i]) - max(spell.start, first[i]), 0.0)
-            share[i, spell.intervention] += spell.dose * length / (last[i] - first[i])
-        elif spell.start <= first[i] < spell.end:
-            share[i, spell.intervention] = spell.dose
+    spells = study.spells
+    i, k = spells["clinician"].to_numpy(int), spells["intervention"].to_numpy(int)
+    start, end, dose = (spells[c].to_numpy(float) for c in ("start", "end", "dose"))
+    length = np.maximum(np.minimum(end, last[i]) - np.maximum(start, first[i]), 0.0)
+    followed = last[i] > first[i]
+    np.add.at(share, (i[followed], k[followed]), (dose * length)[followed] / (last - first)[i[followed]])
+    at_once = ~followed & (start <= first[i]) & (first[i] < end)  # surveyed once: exposed then, or not
+    share[i[at_once], k[at_once]] = dose[at_once]
     return share
 
 
@@ -34,7 +37,13 @@ def doses_before(study, occasions: np.ndarray) -> np.ndarray:
     time = study.occasions["time"].to_numpy(float)[occasions]
     owner = study.occasions["clinician"].to_numpy()[occasions]
     dose = np.zeros((occasions.size, len(study.interventions)))
-    for spell in study.spells.itertuples():
-        mine = (owner == spell.clinician) & (spell.start < time) & (time <= spell.end)
-        dose[mine, spell.intervention] = spell.dose
+    for k in range(len(study.interventions)):
+        mine = study.spells[study.spells["intervention"].to_numpy(int) == k]
+        if not len(mine):
+            continue
+        who, start, end, size = (mine[c].to_numpy() for c in ("clinician", "start", "end", "dose"))
+        # spells come sorted and never overlap, so that only the last one begun before can be in force
+        s = np.searchsorted(keyed(who, start), keyed(owner, time), side="left") - 1
+        inside = (s >= 0) & (who[s] == owner) & (time <= end[s])
+        dose[inside, k] = size[s[inside]]
     return dose

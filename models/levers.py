@@ -16,6 +16,7 @@ from .secular import secular_effect
 from .timeline import combined
 
 LN2 = float(np.log(2.0))
+ONE_THREAD = 30_000  # multiplications that BLAS does in one thread
 LAYERS = ("trait", "process", "error")
 
 
@@ -85,7 +86,7 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
     rate_dev = p["rate_sd"] * z
     log_level = math.log(p["level"]) + unit_level[unit] + level_dev
     if design.selected:
-        log_level = log_level + design.mean_exposure @ p["selection"]
+        log_level = log_level + product(design.mean_exposure, p["selection"], math)
     log_rate = math.log(LN2 / p["half_life"]) + unit_rate[unit] + rate_dev
 
     log_spread = math.log(out.omega) + math.zeros(design.n_clinicians)
@@ -114,7 +115,7 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         elif model.spread == "shared_omega":
             columns[2] = 0.0 * columns[1]
         effects = math.stack(columns, axis=1)
-        out.shift = design.epoch_columns @ effects
+        out.shift = product(design.epoch_columns, effects, math)
         out.effects = effects
         shaped = {cells.intervention: cells for cells in design.cells}
         owner = design.epoch_clinician
@@ -164,22 +165,31 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         error = math.concatenate([error, p["error_sd"] ** 2 + design.error_floor[1:]])
 
     # a unit's median clinician: clinician effects 0, covariates and exposure history at its clinicians' mean
-    unit_mean = np.zeros((design.n_units, design.n_clinicians))
-    unit_mean[unit, np.arange(unit.size)] = 1.0 / np.bincount(unit, minlength=design.n_units)[unit]
-    base_terms = unit_mean @ terms.clinician
     log_level_unit = math.log(p["level"]) + unit_level
     log_rate_unit = math.log(LN2 / p["half_life"]) + unit_rate
     if terms.names:
-        log_level_unit = log_level_unit + base_terms @ (out.gamma_alpha - out.gamma_beta)
-        log_rate_unit = log_rate_unit + base_terms @ out.gamma_beta
+        log_level_unit = log_level_unit + design.unit_terms @ (out.gamma_alpha - out.gamma_beta)
+        log_rate_unit = log_rate_unit + design.unit_terms @ out.gamma_beta
     if design.selected:
-        log_level_unit = log_level_unit + (unit_mean @ design.mean_exposure) @ p["selection"]
+        log_level_unit = log_level_unit + design.unit_exposure @ p["selection"]
     out.capacity_unit = math.exp(log_level_unit)
     out.beta_unit = math.exp(log_rate_unit)
     out.rest = (level_mean, level_var, start_shift, start_var, intercept, loading, error)
     if math is np:
         logs = out.clinician[design.epoch_clinician] + out.shift
         out.arguments = (np.exp(logs[:, 0]), np.exp(logs[:, 1]), np.exp(2 * logs[:, 2]), *out.rest)
+    return out
+
+
+def product(columns, effects, math):
+    """``columns @ effects``, for NumPy in blocks too small for BLAS to share them out: on a busy machine its threads wait for each
+    other a hundred times longer than such a product takes."""
+    if math is not np or len(columns) * effects.size <= ONE_THREAD:
+        return columns @ effects
+    out = np.empty((len(columns), *effects.shape[1:]))
+    step = max(1, ONE_THREAD // effects.size)
+    for begin in range(0, len(columns), step):
+        np.matmul(columns[begin : begin + step], effects, out=out[begin : begin + step])
     return out
 
 

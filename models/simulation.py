@@ -72,7 +72,7 @@ def new_answers(design, study, arguments, deviation, rng, layout=None):
     arguments = list(arguments)
     arguments[9] = np.maximum(arguments[9] - design.error_floor, 0.0)
     path, score = new_scores(design, arguments, deviation, rng, layout)
-    return path, *_as_answered(score, study)
+    return path, *_as_answered(score, design, study.scores)
 
 
 def simulate(model, study, parameters: Mapping | None = None, seed=None, *, rounded: bool = True) -> Simulation:
@@ -150,19 +150,17 @@ def simulate(model, study, parameters: Mapping | None = None, seed=None, *, roun
     return Simulation(study.with_scores(score), values, clinicians, units, effects, at_survey, clipped)
 
 
-def _as_answered(score, study):
+def _as_answered(score, design, scores):
     """Round to possible answers and clip to the range, score by score."""
     score = score.copy()
     outside = np.zeros(score.size, bool)
-    indicator = study.surveys["indicator"].to_numpy()
-    repeats = study.surveys["repeats"].to_numpy()
-    for j, described in enumerate(study.scores.values()):
-        mine = indicator == j
+    for j, described in enumerate(scores.values()):
+        mine = design.survey_indicator == j
         points = described.to_points(score[mine])
         low, high = described.range
         outside[mine] = (points < low) | (points > high)
         if described.step is not None:
-            step = described.step / repeats[mine]  # a mean of n answers lies on a finer grid
+            step = described.step / design.survey_repeats[mine]  # a mean of n answers lies on a finer grid
             points = low + np.round((points - low) / step) * step
         score[mine] = described.to_capacity(np.clip(points, low, high))
     return score, float(outside.mean()) if outside.size else 0.0

@@ -45,15 +45,12 @@ def occasion_weights(study) -> np.ndarray:
     """
     clinician = study.occasions["clinician"].to_numpy()
     time = study.occasions["time"].to_numpy(float)
-    weights = np.zeros(time.size)
-    for rows in np.split(np.arange(time.size), np.flatnonzero(np.diff(clinician)) + 1):
-        gaps = np.diff(time[rows])
-        if study.holds == "after":
-            lengths = np.append(gaps, 0.0)
-        else:
-            lengths = np.append(study.median_gap if np.isfinite(study.median_gap) else 0.0, gaps)
-        weights[rows] = lengths if lengths.sum() > 0 else 1.0
-    return weights
+    new = np.append(True, np.diff(clinician) != 0)  # each clinician's first row
+    gaps = np.where(new, study.median_gap if np.isfinite(study.median_gap) else 0.0, np.diff(time, prepend=0.0))
+    if study.holds == "after":
+        gaps = np.append(np.where(new, 0.0, gaps)[1:], 0.0)
+    total = np.bincount(clinician, gaps)
+    return np.where(total[clinician] > 0, gaps, 1.0)
 
 
 def clinician_means(values: np.ndarray, clinician: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from ..inference.checks import Check
 from ..inference.checks.learnt import learnt
 from ..inference.convergence import SAMPLE
 from ..inference.options import ALL, NONE
+from ..inference.tables import blocks_of
 from .format import TimeAxis
 
 # columns of the truth -> effects of `Fit.interventions`, and how one becomes the other
@@ -248,13 +249,14 @@ class Material:
     @cached_property
     def outside(self) -> SimpleNamespace:
         """Shares of C* draws above 100 and below 0, over all clinicians, and clinicians with over 5 % of such draws."""
-        capacity = self.samples("capacity")
-        beyond = (capacity > 100) | (capacity < 0)
-        return SimpleNamespace(
-            above=float((capacity > 100).mean()),
-            below=float((capacity < 0).mean()),
-            clinicians=int((beyond.mean(axis=0) > 0.05).sum()),
-        )
+        above, below, clinicians = 0.0, 0.0, 0
+        capacity = self.posterior["capacity"]
+        for members in blocks_of(self.posterior, "clinician"):
+            values = capacity.isel(clinician=members).to_numpy()
+            over, under = values > 100, values < 0
+            above, below = above + over.sum(), below + under.sum()
+            clinicians += int(((over | under).mean(axis=(capacity.get_axis_num(SAMPLE))) > 0.05).sum())
+        return SimpleNamespace(above=float(above / capacity.size), below=float(below / capacity.size), clinicians=clinicians)
 
     @cached_property
     def diagnostics(self) -> pd.DataFrame:
@@ -265,23 +267,35 @@ class Material:
         """Codes of the clinicians drawn one by one: evenly spread over the ranks of C*, answering often if possible."""
         answers = self.surveys["score"].notna().groupby(self.surveys["clinician"]).sum()
         answers = answers.reindex(range(len(self.clinician_names)), fill_value=0).to_numpy()
-        ranked = np.argsort(np.median(self.samples("capacity"), axis=0), kind="stable")
+        ranked = np.argsort(self.median_capacity, kind="stable")
+        if self.fit.panel is not self.fit:  # those whose paths were kept
+            ranked = ranked[np.isin(ranked, self.fit.panel.members)]
         often = ranked[answers[ranked] >= max(2, np.median(answers) / 2)]
         candidates = often if len(often) >= self.clinicians_shown else ranked
         places = np.linspace(0, len(candidates) - 1, min(self.clinicians_shown, len(candidates))).round().astype(int)
         return candidates[places]
 
     @cached_property
+    def median_capacity(self) -> np.ndarray:
+        """Posterior median of each clinician's C*."""
+        table = self.clinician_table
+        return table.loc[table["quantity"] == "capacity", "median"].to_numpy()
+
+    @cached_property
     def trajectories(self) -> pd.DataFrame:
-        """Latent capacity over time: clinician (code), time, median, low, high; surveys and grid together, in order."""
+        """Latent capacity over time: clinician (code), time, median, low, high; surveys and grid together, in order.
+
+        Of a large study only of the clinicians whose paths were kept.
+        """
         latent = self.fit.tree["latent_capacity"].to_dataset()
+        surveys = self.surveys.iloc[latent["survey"].to_numpy()]
         path = np.concatenate([_flat(latent["at_survey"]), _flat(latent["on_grid"])], axis=1)
         frame = pd.DataFrame(
             {
-                "clinician": np.concatenate([self.surveys["clinician"], latent["grid_clinician"].to_numpy()]).astype(
+                "clinician": np.concatenate([surveys["clinician"], latent["grid_clinician"].to_numpy()]).astype(
                     int
                 ),
-                "time": np.concatenate([self.surveys["time"], latent["grid_time"].to_numpy()]),
+                "time": np.concatenate([surveys["time"], latent["grid_time"].to_numpy()]),
             }
         )
         tail = (1 - self.prob) / 2

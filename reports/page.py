@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -114,7 +114,7 @@ def write_outputs(
     figures = _figures(material)
     written = {"report.html": _page(material, title, figures, in_folder=True)}
     written["references.bib"] = bibliography.bibtex(material)
-    written |= {f"tables/{name}.csv": tables.to_csv(frame) for name, frame in tables.files(material).items()}
+    written |= {f"tables/{name}.csv": tables.csv_blocks(frame) for name, frame in tables.files(material).items()}
     written |= {f"figures/{shown.name}.svg": shown.file for shown in figures.values()}
     # only now, with everything made, is anything written
     for name, content in written.items():
@@ -203,12 +203,13 @@ def _resource(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def write(path: Path, content: str) -> None:
-    """Aside first, then moved into place, so that no half-written file is ever left."""
+def write(path: Path, content: str | Iterable[str]) -> None:
+    """Text, whole or in pieces. Aside first, then moved into place, so that no half-written file is ever left."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(content, encoding="utf-8", newline="\n")
+        with aside.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines([content] if isinstance(content, str) else content)
         os.replace(aside, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}.") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from .blocks import Table
 from .format import DASH, between, level, monte_carlo, number, probability, row_decimals, short
 
 MOST_ROWS = 1000
+BLOCK = 100_000  # rows of a CSV file that are made at a time
 MONTE_CARLO = "Monte Carlo error of the mean"
 LONGEST = 60  # letters of a name: a table is not a place to read a paragraph in
 
@@ -120,6 +121,11 @@ def _members(
             if has_truth:
                 cells[row[key]].append(_truth(row))
     return columns, cells
+
+
+def _first(table: pd.DataFrame, key: str, names) -> pd.DataFrame:
+    """The rows of the members that the page has room for."""
+    return table if len(names) <= MOST_ROWS else table[table[key].isin(names[:MOST_ROWS])]
 
 
 def _above(table: pd.DataFrame, key: str, draws: int) -> dict[str, str]:
@@ -230,24 +236,25 @@ def decisions_by_prior(material) -> Table:
 
 
 def units(material) -> Table:
-    table = material.unit_table
+    table = _first(material.unit_table, "unit", material.unit_names)
     columns, cells = _members(
         material, table, "unit",
         {"capacity": "C*", "alpha": "α", "beta": "β", "half_life": "half-life", "capacity_mean": "mean C*"},
     )  # fmt: skip
     size = table.drop_duplicates("unit").set_index("unit")["clinicians"]
     above = _above(table, "unit", material.draws)
-    rows = [[short(u, LONGEST), str(size[u]), *cells[u], above[u]] for u in material.unit_names]
+    rows = [[short(u, LONGEST), str(size[u]), *cells[u], above[u]] for u in material.unit_names[:MOST_ROWS]]
+    more = "" if len(material.unit_names) <= MOST_ROWS else f" (the first {MOST_ROWS}; all are in the CSV file)"
     return Table(
-        f"Units: median, {level(material.prob)} interval and, in square brackets, Monte Carlo error",
+        f"Units: median, {level(material.prob)} interval and, in square brackets, Monte Carlo error{more}",
         ["unit", "clinicians", *columns, "P(C* above population's)"],
-        rows[:MOST_ROWS],
+        rows,
         file="tables/units.csv",
     )
 
 
 def clinicians(material) -> Table:
-    table = material.clinician_table
+    table = _first(material.clinician_table, "clinician", material.clinician_names)
     columns, cells = _members(
         material, table, "clinician", {"capacity": "C*", "alpha": "α", "beta": "β", "half_life": "half-life"}
     )
@@ -256,8 +263,8 @@ def clinicians(material) -> Table:
     above = _above(table, "clinician", material.draws)
     rows = [
         [short(c, LONGEST), short(material.unit_names[u], LONGEST), str(answers.get(i, 0)), *cells[c], above[c]]
-        for i, (c, u) in enumerate(zip(material.clinician_names, material.clinician_unit, strict=True))
-    ][:MOST_ROWS]
+        for i, (c, u) in enumerate(zip(material.clinician_names[:MOST_ROWS], material.clinician_unit[:MOST_ROWS], strict=True))
+    ]
     more = "" if len(material.clinician_names) <= MOST_ROWS else f" (the first {MOST_ROWS}; all are in the CSV file)"
     return Table(
         f"Clinicians: median, {level(material.prob)} interval and, in square brackets, Monte Carlo error{more}",
@@ -310,10 +317,14 @@ def _guarded(cell):
 
 def to_csv(frame: pd.DataFrame) -> str:
     """CSV text in which no cell and no head of text can act as a spreadsheet's formula."""
-    safe = frame.copy()
-    for column in safe.columns[[not pd.api.types.is_numeric_dtype(d) for d in safe.dtypes]]:
-        safe[column] = [_guarded(v) for v in safe[column].astype(object)]
-    safe.columns = [_guarded(name) for name in safe.columns]
-    out = io.StringIO()
-    safe.to_csv(out, index=False, float_format="%.8g", lineterminator="\n")
-    return out.getvalue()
+    return "".join(csv_blocks(frame))
+
+
+def csv_blocks(frame: pd.DataFrame) -> Iterator[str]:
+    """The same by blocks of rows, for tables that are long."""
+    for begin in range(0, max(len(frame), 1), BLOCK):
+        safe = frame.iloc[begin : begin + BLOCK].copy()
+        for column in safe.columns[[not pd.api.types.is_numeric_dtype(d) for d in safe.dtypes]]:
+            safe[column] = [_guarded(v) for v in safe[column].astype(object)]
+        safe.columns = [_guarded(name) for name in safe.columns]
+        yield safe.to_csv(index=False, header=begin == 0, float_format="%.8g", lineterminator="\n")

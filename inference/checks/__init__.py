@@ -7,6 +7,7 @@ values that a command has stored with the results, or None where it has not been
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 
 from ...datasets.errors import UserError, nearest
@@ -27,6 +28,8 @@ CHECKS: dict[str, bool] = {
     "doubling": True,
     "calibration": True,
 }
+# of large studies these are made on the clinicians whose replicated and left-out answers were kept
+OF_PANEL = ("predictive", "loo", "loo_pit", "dropout", "prior_predictive")
 __all__ = ["CHECKS", "Check", "assess"]
 
 
@@ -59,7 +62,10 @@ def assess(fit, prob: float = 0.89, evidence: Mapping[str, dict] | None = None, 
         module = import_module(f".{name}", __name__)
         given = ((evidence or {}).get(name),) if stored else ()
         try:
-            found[name] = module.check(fit, prob, *given)
+            found[name] = module.check(fit.panel if name in OF_PANEL else fit, prob, *given)
+            if name in OF_PANEL and fit.panel is not fit and found[name].passed is not None:
+                size, every = (f.tree["posterior"].sizes["clinician"] for f in (fit.panel, fit))
+                found[name] = replace(found[name], sentence=f"On {size:,} of {every:,} clinicians, drawn at random: {found[name].sentence}")
         except UserError as error:  # such as results that were loaded without their study
             found[name] = not_done(name, module.TITLE, f"Not done: {error}")
         except (KeyError, IndexError, TypeError, ValueError) as error:

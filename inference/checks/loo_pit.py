@@ -28,7 +28,8 @@ def check(fit, prob: float) -> Check:
     the band is not that of independent ones: each replicate is a study drawn from the model at one posterior draw, recorded as the
     questionnaire does, and judged by the same draw.
     """
-    draws = Draws.of(fit.tree["posterior"].to_dataset(), fit.model, fit.study)
+    whole = fit.whole
+    draws = Draws.of(whole.tree["posterior"].to_dataset(), whole.model, whole.study, fit.members)
     design = draws.design
     stored = fit.tree["log_likelihood_survey"]["scores"].transpose(*SAMPLE, "survey")
     chosen, rows = stored["draw"].to_numpy().astype(int), stored["survey"].to_numpy()

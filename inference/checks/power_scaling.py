@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from ...datasets.errors import list_some
 from .check import Check, not_done
@@ -107,10 +108,18 @@ def _scaled(fit, names: list[str], priors: tuple[str, ...] | None) -> pd.DataFra
     with warnings.catch_warnings(), _without_log():
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", RuntimeWarning)  # elements that do not move (a lever without the covariate) have none
-        found = az.psense_summary(fit.tree, var_names=names, prior_var_names=chosen, threshold=THRESHOLD, round_to=6)
+        found = az.psense_summary(_needed(fit), var_names=names, prior_var_names=chosen, threshold=THRESHOLD, round_to=6)
     table = found.rename_axis("quantity").reset_index()
     table["quantity"] = table["quantity"].astype(str)
     return table[np.isfinite(table["prior"]) & np.isfinite(table["likelihood"])][["quantity", "prior", "likelihood"]]
+
+
+def _needed(fit) -> xr.DataTree:
+    """The population's draws, and the likelihood of all clinicians as the one number of each draw that is scaled."""
+    posterior = fit.tree["posterior"].to_dataset()
+    total = fit.tree["log_likelihood"].to_dataset().sum("clinician")
+    prior = fit.tree["log_prior"].to_dataset()
+    return xr.DataTree.from_dict({"posterior": posterior[[n for n in OWN if n in posterior]], "log_likelihood": total, "log_prior": prior})
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def pattern(study, k: int, course_is_endless: bool = False) -> Pattern:
     followed = exposed | staggered | (last > onset) & (last >= onset + slack) & (first < over)
     if from_column and not staggered:  # a column tells only of those who were surveyed meanwhile
         followed &= exposed | _surveyed(study, onset, over, slack)
-    in_units = [np.flatnonzero(unit == u) for u in range(n_units)]
+    in_units = np.split(np.argsort(unit, kind="stable"), np.cumsum(np.bincount(unit, minlength=n_units))[:-1])
     if staggered:
         whole = [_steps_as_one(m, exposed, start, end, first, last, low, high, slack) for m in in_units]
     else:

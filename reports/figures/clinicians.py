@@ -8,6 +8,8 @@ from ..format import count
 from .axes import legend_below, plain_axis, soft_grid, truth_handle
 from .style import BLUE, MUTED, TRUTH, WIDTH, Drawn, new_figure
 
+MOST = 600  # drawn one by one; of more, so many evenly over the ranks
+
 
 def draw(material) -> Drawn | None:
     table = material.clinician_table
@@ -16,12 +18,15 @@ def draw(material) -> Drawn | None:
         return None
     wide = {name: table[table["quantity"] == name].reset_index(drop=True) for name in ("capacity", "alpha", "beta")}
     order = np.argsort(wide["capacity"]["median"].to_numpy(), kind="stable")
+    every, rank = n, np.arange(1, n + 1)
+    if n > MOST:
+        rank = np.linspace(1, n, MOST).round().astype(int)
+        order, n = order[rank - 1], MOST
     has_truth = "truth" in table
     figure = new_figure(WIDTH, 5.6 + 0.25 * has_truth)
     all_axes = figure.subplots(3, 1, sharex=True, height_ratios=[1.5, 1, 1])
     unit = material.time_unit
     labels = {"capacity": "C* (0\N{EN DASH}100)", "alpha": f"α (points per {unit})", "beta": f"β (per {unit})"}
-    rank = np.arange(1, n + 1)
     line = float(np.clip(200 / n, 0.6, 2.2))
     for axes, (name, label) in zip(all_axes, labels.items(), strict=True):
         rows = wide[name].iloc[order]
@@ -44,5 +49,6 @@ def draw(material) -> Drawn | None:
         f"Steady state, replenishment and depletion of {count(n, 'clinician')} with intervals, in the order of C*.",
         "Dot: posterior median; line: interval; dashed: the population's median clinician. Interventions off, "
         "covariates "
-        "at the clinician's own mean.",
+        "at the clinician's own mean."
+        + (f" {n:,} of {every:,} clinicians, evenly over the ranks." if n < every else ""),
     )

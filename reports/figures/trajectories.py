@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -23,7 +22,7 @@ def draw(material) -> Drawn | None:
     figure = new_figure(WIDTH, 0.95 + 1.55 * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     paths, surveys = material.trajectories, material.surveys
-    capacity = np.median(material.samples("capacity"), axis=0)
+    capacity = material.median_capacity
     low, high = -3.0, 103.0
     for axes, i in zip(grid.flat, shown, strict=False):
         _spells(axes, material, i)

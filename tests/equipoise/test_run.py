@@ -233,3 +233,30 @@ def test_what_was_cut_off_is_mended_first(analysis, laboratory, monkeypatch):
     assert not results(analysis).exists()
     assert run.run(analysis).done == "nothing"
     assert (results(analysis) / "report.html").read_text() == "Ward programme: draws 2"
+
+
+def test_the_folder_with_the_draws_of_a_large_study_goes_where_the_draws_go(analysis, laboratory, monkeypatch):
+    class LargeFit:
+        complete, warnings, text = True, [], "draws"
+
+        def save(self, path):
+            path.write_text(self.text)
+            (path.with_suffix(".zarr") / "posterior").mkdir(parents=True)
+            (path.with_suffix(".zarr") / "posterior" / "c0").write_text("of each clinician")
+
+    monkeypatch.setattr(run, "sample", lambda model, study, **options: LargeFit())
+    name = "posterior.zarr/posterior/c0"
+    laboratory.fail = "render"
+    with pytest.raises(RuntimeError):
+        run.run(analysis)
+    aside = results(analysis).with_name("analysis.incomplete")
+    assert (aside / name).read_text() == "of each clinician"  # kept for the next run, which takes it up
+    laboratory.fail = None
+    assert run.run(analysis).done == "report"
+    assert name in json.loads((results(analysis) / "provenance.json").read_text())["files"]
+    edit(analysis, "Ward programme", "A better title")
+    assert run.run(analysis).done == "report"
+    assert (results(analysis) / name).read_text() == "of each clinician"
+    monkeypatch.setattr(run, "sample", laboratory.sample)
+    (results(analysis) / name).unlink()  # what is not whole is sampled again
+    assert run.run(analysis).done == "everything"

@@ -67,12 +67,12 @@ MODELS = {
 
 @pytest.fixture(scope="module", params=MODELS)
 def fit(request):
-    return prior_fit(MODELS[request.param], a_study(), draws=8, known={"half_life": 4.0})
+    return prior_fit(MODELS[request.param], a_study(), draws=8, known={"half_life": 4.0, "total_sd": 12.0})
 
 
 @pytest.fixture(scope="module")
 def varying():
-    return prior_fit(MODELS["varying"], a_study(), draws=8, known={"half_life": 4.0})
+    return prior_fit(MODELS["varying"], a_study(), draws=8, known={"half_life": 4.0, "total_sd": 12.0})
 
 
 def numbers(fit, group="posterior"):

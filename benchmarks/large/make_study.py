@@ -1,0 +1,92 @@
+"""A simulated study of any size as files: surveys in Parquet (or CSV), spells, and an analysis file for both.
+
+    python benchmarks/large/make_study.py FOLDER --clinicians 50000
+
+Twenty clinicians a unit, twenty surveys each a week apart with some jitter, one answer in twenty missing; a programme that
+reaches the units one after another, and one given to every other unit. The truth stands in ``truth.csv``.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from equipoise import CapacityModel, datasets, simulate
+
+TRUTH = {"level": 55.0, "half_life": 4.0, "total_sd": 15.0, "rate_sd": 0.3, "spread_sd": 0.2}
+BLOCK = 100_000  # rows
+ANALYSIS = """schema = 1
+
+[study]
+data = "{data}"
+clinician = "clinician"
+unit = "unit"
+time = "week"
+time_unit = "week"
+
+[study.scores.wellbeing]
+range = [0, 100]
+better = "higher"
+step = 1
+
+[interventions.mindfulness]
+spells = "spells.parquet"
+
+[interventions.debriefing]
+spells = "spells.parquet"
+
+[sampling]
+draws = 400
+chains = 1
+seed = 1
+
+[report]
+title = "A health service, simulated"
+"""
+
+
+def make(folder: Path, clinicians: int, surveys: int = 20, per_unit: int = 20, seed: int = 1, formats=("parquet",)) -> Path:
+    """Write a study and its analysis file; returns the analysis file."""
+    planned = datasets.design_study(
+        clinicians=clinicians, surveys=surveys, units=max(clinicians // per_unit, 1), jitter=0.2, missing=0.05, seed=seed,
+        interventions={"mindfulness": "stepped", "debriefing": "parallel"},
+    )  # fmt: skip
+    made = simulate(CapacityModel(), planned, TRUTH, seed=seed)
+    study = made.study
+    folder.mkdir(parents=True, exist_ok=True)
+    names, units = (study.clinicians[c].to_numpy(object) for c in ("clinician", "unit"))
+    schema = pa.schema([("clinician", pa.string()), ("unit", pa.string()), ("week", pa.float64()), ("wellbeing", pa.float64())])
+    with_csv = pa.csv.CSVWriter(folder / "surveys.csv", schema) if "csv" in formats else None
+    with pa.parquet.ParquetWriter(folder / "surveys.parquet", schema) as writer:
+        for begin in range(0, len(study.occasions), BLOCK):
+            rows = study.occasions.iloc[begin : begin + BLOCK]
+            code = rows["clinician"].to_numpy()
+            points = pd.Series(study.surveys["points"].to_numpy()[begin : begin + BLOCK])
+            block = pa.table([names[code], units[code], rows["time"].to_numpy(), pa.Array.from_pandas(points)], schema=schema)
+            writer.write_table(block)
+            if with_csv:
+                with_csv.write_table(block)
+    if with_csv:
+        with_csv.close()
+    spells = study.spells.assign(
+        clinician=names[study.spells["clinician"]],
+        intervention=pd.Series(study.interventions).to_numpy()[study.spells["intervention"]],
+        end=study.spells["end"].where(study.spells["end"] < float("inf")),
+    )
+    spells[["clinician", "intervention", "start", "end"]].to_parquet(folder / "spells.parquet", index=False)
+    made.effects.to_csv(folder / "truth.csv", index=False)
+    for kind in formats:
+        (folder / f"{kind}.toml").write_text(ANALYSIS.format(data=f"surveys.{kind}"), encoding="utf-8")
+    return folder / f"{formats[0]}.toml"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--clinicians", type=int, default=50_000)
+    parser.add_argument("--csv", action="store_true", help="CSV beside Parquet")
+    asked = parser.parse_args()
+    print(make(asked.folder, asked.clinicians, formats=("parquet", "csv") if asked.csv else ("parquet",)))
