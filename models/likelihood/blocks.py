@@ -153,7 +153,8 @@ def forward(b, integrated, packed, given, slots, work):
             mean = muladd(gain, v, mean)
             var = var * select(seen, error * inverse, one)
             weighted = v * precision
-            s_vv = muladd(v, weighted, s_vv)
+            # a variance that is not finite must show: its logarithm below would not (the difference is 0, or else NaN)
+            s_vv = muladd(v, weighted, s_vv) + (total - total)
             if integrated:
                 store(work, w + W_LOAD, load_e)
                 obs_load = lam * load_e
