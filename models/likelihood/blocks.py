@@ -18,7 +18,7 @@ import numpy as np
 
 from .elementary import approach, exp, log_of_product, split
 from .lanes import WIDTH, as_words, broadcast, gather, inlined, load, muladd, rounded, select, store
-from .packing import ANSWERS, EPOCH, INDICATOR, MOVES, SHARE
+from .packing import ANSWERS, EPOCH, INDICATOR, MOVES, SHARE, SINGLE
 
 # columns of the workspace, by row: share of the way to the level; mean, variance and loading before the step and as
 # predicted at its end (the prelude keeps its x in the first); one over the innovation's variance
@@ -138,7 +138,7 @@ def forward(b, integrated, packed, given, slots, work):
             if flag & INDICATOR:
                 question += WIDTH
                 icpt, lam, err = measurement(given, slot_indicator, question)
-            share = load(weight, t * WIDTH)
+            share = one if flag & SINGLE else load(weight, t * WIDTH)
             seen = share > 0.0
             error = err * share
             lam_var = lam * var
