@@ -89,11 +89,11 @@ def main():
         def ratio(a, b, times=times):
             return np.median(times[a] / times[b])
 
-        plain_at[clinicians, surveys] = 1e9 * np.median(times["plain"]) / rows
+        plain_at[clinicians, surveys, epochs] = 1e9 * np.median(times["plain"]) / rows
         parts = [f"scalar / integrated {ratio('scalar', 'integrated'):.1f}", f"integrated / plain {ratio('integrated', 'plain'):.2f}"]
         parts += [f"1 / 2 threads, {n} {ratio(n, n + ', 2 threads'):.2f}" for n in ("plain", "integrated") if n + ", 2 threads" in times]
         print("    " + "; ".join(parts))
-    print(f"plain, 50,000 x 20 / 1,000 x 40: {plain_at[50_000, 20] / plain_at[1000, 40]:.2f}")
+    print(f"plain, 50,000 x 20 / 1,000 x 40: {plain_at[50_000, 20, 2] / plain_at[1000, 40, 2]:.2f}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from .blocks import (
     measurement,
 )
 from .lanes import WIDTH, broadcast, inlined, load, muladd, scatter, scatter_add, select, store
-from .packing import ANSWERS, EPOCH, INDICATOR, MOVES
+from .packing import ANSWERS, EPOCH, INDICATOR, MOVES, SINGLE
 
 
 @inlined
@@ -81,7 +81,7 @@ def backward(b, integrated, e, e_var, slot, question, packed, given, out, slots,
                 precision = load(work, w + W_PRECISION)
                 mean = load(work, w + W_MEAN)
                 var = load(work, w + W_VAR)
-                share = load(weight, t * WIDTH)
+                share = one if flag & SINGLE else load(weight, t * WIDTH)
                 error = err * share
                 if integrated:
                     load_e = load(work, w + W_LOAD)

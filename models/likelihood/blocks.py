@@ -17,9 +17,12 @@ Three tuples go through: ``packed``, the arrays of `packing.pack`; ``given``, th
 import numpy as np
 
 from .elementary import approach, exp, log_of_product, split
-from .lanes import WIDTH, as_words, broadcast, gather, inlined, load, muladd, rounded, select, store
-from .packing import ANSWERS, EPOCH, INDICATOR, MOVES, SHARE
+from .lanes import WIDTH, as_words, broadcast, gather, inlined, load, muladd, prefetch, rounded, select, store
+from .packing import ANSWERS, EPOCH, INDICATOR, MOVES, SHARE, SINGLE
 
+# data are asked for so many rows before they are read: a block's are too few for the processor to see what comes next
+# (a million rows: 4.1 ns a row in place of 5.3)
+AHEAD = 40
 # columns of the workspace, by row: share of the way to the level; mean, variance and loading before the step and as
 # predicted at its end (the prelude keeps its x in the first); one over the innovation's variance
 COLUMNS = 8 * WIDTH
@@ -49,7 +52,7 @@ def measurement(given, slot_indicator, question):
 @inlined
 def exponentials(b, packed, given, slots, work):
     """Level, rate and variance of every slot of epochs, and every row's share of the way: all exponentials of a block."""
-    blocks, flags, gap, _, _, slot_epoch, _, lane_clinician, _, _ = packed
+    blocks, flags, gap, score, _, slot_epoch, _, lane_clinician, _, _ = packed
     clinician, shift = given[0], given[1]
     lane = b * WIDTH
     log_level = gather(clinician, lane_clinician, lane, 3, 0)
@@ -67,6 +70,8 @@ def exponentials(b, packed, given, slots, work):
     begin = np.int64(blocks[b, 0])
     for t in range(begin, np.int64(blocks[b + 1, 0])):
         flag = flags[t]
+        prefetch(gap, (t + AHEAD) * WIDTH)
+        prefetch(score, (t + AHEAD) * WIDTH)
         if flag & EPOCH:
             slot += SLOT
             rate = load(slots, slot + S_RATE)
@@ -138,7 +143,7 @@ def forward(b, integrated, packed, given, slots, work):
             if flag & INDICATOR:
                 question += WIDTH
                 icpt, lam, err = measurement(given, slot_indicator, question)
-            share = load(weight, t * WIDTH)
+            share = one if flag & SINGLE else load(weight, t * WIDTH)
             seen = share > 0.0
             error = err * share
             lam_var = lam * var
@@ -153,7 +158,8 @@ def forward(b, integrated, packed, given, slots, work):
             mean = muladd(gain, v, mean)
             var = var * select(seen, error * inverse, one)
             weighted = v * precision
-            s_vv = muladd(v, weighted, s_vv)
+            # a variance that is not finite must show: its logarithm below would not (the difference is 0, or else NaN)
+            s_vv = muladd(v, weighted, s_vv) + (total - total)
             if integrated:
                 store(work, w + W_LOAD, load_e)
                 obs_load = lam * load_e

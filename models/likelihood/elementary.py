@@ -86,6 +86,6 @@ def split(x):
 
 @inlined
 def log(x):
-    """Natural logarithm of positive normal numbers."""
+    """Natural logarithm of positive normal numbers; NaN of what is not finite."""
     exponent, mantissa = split(x)
-    return log_of_product(rounded(exponent) - 1023.0, mantissa)
+    return log_of_product(rounded(exponent) - 1023.0, mantissa) + (x - x)

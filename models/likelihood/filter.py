@@ -111,10 +111,10 @@ def integrate_level(log_det, n, s_vv, s_vl, s_ll, mu, s2):
     """Log density after integrating e ~ Normal(mu, s2), with the posterior mean and variance of e."""
     d = 1.0 + s2 * s_ll
     q = s_vl - mu * s_ll
-    log_density = -0.5 * (
-        n * LOG_2PI + log_det + s_vv - 2.0 * mu * s_vl + mu * mu * s_ll + math.log(d) - s2 * q * q / d
-    )
-    return log_density, mu + s2 * q / d, s2 / d
+    square = s_vv - 2.0 * mu * s_vl + mu * mu * s_ll - s2 * q * q / d
+    if square < 0.0:  # only by rounding, at absurd levels, where what it is off by would pass for a high density
+        square = 0.0
+    return -0.5 * (n * LOG_2PI + log_det + square + math.log(d)), mu + s2 * q / d, s2 / d
 
 
 @njit(nogil=True)

@@ -160,6 +160,23 @@ def store(context, array, at, value):
     return types.void(array, types.intp, lanes), lower
 
 
+@intrinsic
+def prefetch(context, array, at):
+    """Ask the memory for the numbers of all lanes, which will be read soon; a position beyond the end does no harm."""
+    _flat(array)
+
+    def lower(context, builder, sig, args):
+        address = _at(context, builder, sig.args[0], *args)
+        integer = ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [address.type, integer, integer, integer]), "llvm.prefetch.p0"
+        )
+        builder.call(function, [address, integer(0), integer(3), integer(1)])  # to read, to be kept, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), lower
+
+
 def _places(context, builder, sig, args):
     """Pointer to ``array.flat[index.flat[at + l] * stride + column]`` of each lane l."""
     data = context.make_array(sig.args[0])(context, builder, args[0]).data

@@ -18,6 +18,7 @@ SHARE = 2  # ... and not as in the last row in which it passed
 EPOCH = 4  # another epoch begins
 ANSWERS = 8  # there is an answer
 INDICATOR = 16  # ... to another question than the last
+SINGLE = 32  # ... and one in every lane, so that weights are 1 and need not be read
 
 PACKED = (
     "blocks", "flags", "gap", "score", "weight", "slot_epoch", "slot_indicator", "lane_clinician", "lane_anchor", "lane_answers",
@@ -115,6 +116,7 @@ def pack(
     slot_epoch, first_slot = _slots(in_force, new_epoch, block_of, base)
     slot_indicator, first_question = _slots(indicator, new_indicator, block_of, np.zeros((blocks, WIDTH), int))
     flags = MOVES * moves + SHARE * share + EPOCH * new_epoch + ANSWERS * (weight > 0).any(axis=1) + INDICATOR * new_indicator
+    flags += SINGLE * (weight == 1).all(axis=1)
     after = first_row + np.append(prelude, 0)
     answers = np.bincount(clinician[answered], minlength=count).astype(float)
     answers = np.append(answers[order], np.zeros(blocks * WIDTH - count))

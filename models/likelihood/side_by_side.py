@@ -13,7 +13,7 @@ from numba import njit, prange, types
 from .adjoint import backward
 from .blocks import COLUMNS, SLOT, exponentials, forward
 from .elementary import log
-from .lanes import WIDTH, broadcast, gather, load, muladd, scatter
+from .lanes import WIDTH, broadcast, gather, load, muladd, scatter, select
 
 LOG_2PI = math.log(2.0 * math.pi)
 LEAST_ROWS = 5000  # of a block's rows x lanes: what a thread must have to do to be worth waking
@@ -48,7 +48,8 @@ def _run(begin, end, integrated, packed, given, out):
         lane = b * WIDTH
         exponentials(b, packed, given, slots, work)
         log_det, s_vv, s_vl, s_ll, slot, question = forward(b, integrated, packed, given, slots, work)
-        twice = muladd(load(lane_answers, lane), broadcast(LOG_2PI), log_det + s_vv)
+        twice = muladd(load(lane_answers, lane), broadcast(LOG_2PI), log_det)
+        square = s_vv
         e = broadcast(0.0)
         e_var = broadcast(0.0)
         if integrated:  # as in `filter.integrate_level`
@@ -57,12 +58,14 @@ def _run(begin, end, integrated, packed, given, out):
             d = muladd(s2, s_ll, broadcast(1.0))
             q = s_vl - mu * s_ll
             by_mean = q / d
-            twice = twice - 2.0 * mu * s_vl + mu * mu * s_ll + log(d) - s2 * q * by_mean
+            square = s_vv - 2.0 * mu * s_vl + mu * mu * s_ll - s2 * q * by_mean
+            square = select(square < 0.0, broadcast(0.0), square)
+            twice = twice + log(d)
             e = muladd(s2, by_mean, mu)
             e_var = s2 / d
             scatter(d_level_mean, lane_clinician, lane, 1, 0, by_mean)
             scatter(d_level_var, lane_clinician, lane, 1, 0, 0.5 * (by_mean * by_mean - s_ll / d))
-        scatter(log_density, lane_clinician, lane, 1, 0, -0.5 * twice)
+        scatter(log_density, lane_clinician, lane, 1, 0, -0.5 * (twice + square))
         backward(b, integrated, e, e_var, slot, question, packed, given, out, slots, work, buffer)
 
 

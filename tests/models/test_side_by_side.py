@@ -180,6 +180,31 @@ def test_what_is_not_finite_stays_so():
     np.testing.assert_array_equal(np.delete(value, 4), np.delete(expected, 4))
 
 
+@pytest.mark.parametrize("integrated", [True, False])
+@pytest.mark.parametrize("column", [0, 1, 2])
+@pytest.mark.parametrize("moved", [-800, -400, -150, 150, 200, 340, 360, 400, 720, 800])
+def test_a_density_is_finite_only_where_the_scalar_filter_s_is(moved, column, integrated):
+    """Warm-up goes to absurd places; a finite number there holds a chain fast."""
+    for seed in range(4):
+        data, owner, parameters = a_study(seed, 9, missing=0.0)
+        clinician = parameters[0].copy()
+        clinician[::2, column] += moved
+        level = parameters[2:4] if integrated else np.zeros((2, 9))
+        given = (clinician, parameters[1], *level, *parameters[4:])
+        with np.errstate(all="ignore"):
+            expected = gradients.log_scale_gradients(*data, owner, *given)[0]
+        value = packed_numbers(data, given, integrated)["log_density"]
+        finite = np.isfinite(value)
+        if column == 1 and moved > 700:  # infinity times no time: not a number for the scalar filter, no change here
+            expected[finite & ~np.isfinite(expected)] = value[finite & ~np.isfinite(expected)]
+        assert not finite[~np.isfinite(expected)].any()
+        # all but the level enter without differences of great numbers, and a level that is too great never pays
+        assert (value[finite] < 200).all()
+        if column:
+            np.testing.assert_allclose(value[finite], expected[finite], rtol=1e-9)
+        assert finite[1::2].all()  # of the others nothing is lost
+
+
 # --- packing --------------------------------------------------------------------------------------------------------
 
 
