@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from equipoise.inference.derive import Draws, derive
-from equipoise.inference.sampling import EXTRA_DOUBLINGS, Sampling, compile_model
+from equipoise.inference.derive import derive
+from equipoise.inference.refits.refit import Refit
+from equipoise.inference.sampling import Sampling
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -45,30 +46,25 @@ def main():
     parser.add_argument("--from-prior", action="store_true")
     options = parser.parse_args()
     out = RESULTS / ("coverage_prior.csv" if options.from_prior else "coverage.csv")
-    import nutpie
-
     from equipoise import simulate
 
     example = bundled()
     design = example.bundled_study()[0].study
     model = example.MODEL
-    compiled = compile_model(model.build(design))
+    refit = Refit(model, design)
     out.parent.mkdir(exist_ok=True)
     done = pd.read_csv(out) if out.exists() else pd.DataFrame()
     for seed in range(len(done), options.studies):
         given = None if options.from_prior else example.PARAMETERS
         new = simulate(model, design, given, seed=seed, rounded=not options.from_prior)
-        score = np.nan_to_num(new.study.surveys["capacity"].to_numpy())
-        tree = nutpie.sample(
-            compiled.with_data(survey_score=score), draws=options.draws, tune=options.tune, chains=2, cores=2, seed=seed,
-            target_accept=Sampling().target_accept, extra_doublings=EXTRA_DOUBLINGS, progress_bar=False, save_warmup=False,
-        )  # fmt: skip
-        posterior = tree["posterior"].to_dataset()
-        quantities, contrasts, _ = derive(Draws.of(posterior, model, new.study), np.random.default_rng(seed))
-        row = {"seed": seed, "divergences": int(tree["sample_stats"]["diverging"].sum())}
-        row["alpha"] = covered(quantities["alpha"][1], new.clinicians["alpha"].to_numpy())
+        settings = Sampling(draws=options.draws, tune=options.tune, chains=2, seed=seed)
+        fitted = refit.sample(new.study.surveys["capacity"].to_numpy(), settings, tries=1)
+        posterior = fitted.posterior
+        quantities, contrasts, *_ = derive(fitted.draws, np.random.default_rng(seed))
+        row = {"seed": seed, "divergences": fitted.divergences}
+        row["alpha"] = covered(quantities["alpha"].to_numpy(), new.clinicians["alpha"].to_numpy())
         row["beta"] = covered(posterior["beta"].to_numpy(), new.clinicians["beta"].to_numpy())
-        row["capacity"] = covered(quantities["capacity"][1], new.clinicians["capacity"].to_numpy())
+        row["capacity"] = covered(quantities["capacity"].to_numpy(), new.clinicians["capacity"].to_numpy())
         row["capacity_unit"] = covered(posterior["capacity_unit"].to_numpy(), new.units["capacity"].to_numpy())
         row["beta_unit"] = covered(posterior["beta_unit"].to_numpy(), new.units["beta"].to_numpy())
         for name in ("theta_alpha", "theta_beta"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from ..models.parameters import coordinates, parameter_table
 from ..models.part import part_of, surveys_of
 from ..models.simulation import new_answers
 from ..models.timeline import lay_out
+from .cores import available_cores
 from .store import Drawn
 
 MOST_PATH_DRAWS = 500
@@ -144,7 +144,7 @@ def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, xr
             found |= {name: np.array([pair[n] for pair in pairs]) for n, name in enumerate(VARIED)}
         return found
 
-    threads = min(os.process_cpu_count() or 1, 8) if count >= THREADED_FROM else 1
+    threads = min(available_cores(), 8) if count >= THREADED_FROM else 1
     with ThreadPoolExecutor(threads) as pool:
         for chain, block in drawn.blocks(draws.chains, draws.draws, count):
             values: dict[str, np.ndarray] = {}

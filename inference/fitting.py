@@ -19,14 +19,14 @@ from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, prob
 from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, survey_log_likelihood
 from .options import study_columns
 from .results import SCHEMA, Fit
-from .sampling import Sampling, compile_model, sample
+from .sampling import Sampling, compile_model, sample, well_scaled
 
 VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "pandas", "xarray")
 
 
 def fit(
     model, study, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int | None = None,
-    target_accept: float = 0.85, compare_spreads: bool = False, progress: bool = True, cores: int | None = None,
+    target_accept: float = 0.9, compare_spreads: bool = False, progress: bool = True, cores: int | None = None,
     retry_above: float = RHAT_LIMIT,
 ) -> Fit:  # fmt: skip
     """Estimate alpha, beta and C* of every clinician and unit.
@@ -69,6 +69,7 @@ def fit(
         print("Compiling the model (up to a minute the first time) ...", flush=True)
     compiled = compile_model(pymc_model)
     started = time.perf_counter()
+    compiled = well_scaled(compiled, model, study)
     raw, complete = sample(compiled, settings, progress, cores)
     seconds = time.perf_counter() - started
     result = _Derived(raw, model, study, settings)
@@ -136,7 +137,8 @@ def other_spreads(tree, model, study, settings: Sampling, progress: bool, cores:
             print(f"The lever with spread = {spread!r} ...", flush=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # cautions were given with the model itself
-            compiled = compile_model(replace(model, spread=spread).build(study))
+            other = replace(model, spread=spread)
+            compiled = well_scaled(compile_model(other.build(study)), other, study)
         try:
             raw, complete = sample(compiled, settings, progress, cores)
         except KeyboardInterrupt:

@@ -104,8 +104,9 @@ def _size(draws):
     stop = np.minimum(kept, last - 1)
     counted = np.arange(last) < np.maximum(stop, 0)[:, None]
     sums = np.where(counted, np.minimum.accumulate(pairs, axis=1), 0.0).sum(axis=1)
-    # of the pair that stops, an even lag above 0 still counts once
-    more = np.maximum(even[np.arange(quantities), stop], 0.0)
+    # of the pair that stops, the even lag still counts once: above 0, or where it is only that there are no further lags
+    at = np.arange(quantities), stop
+    more = np.where((even[at] > 0) | (pairs[at] >= 0), even[at], 0.0)
     tau = np.maximum(-1 + 2 * sums + more, 1 / np.log10(chains * length))
     return np.where(still, chains * length, chains * length / tau)
 

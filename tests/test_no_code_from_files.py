@@ -26,7 +26,8 @@ def offences(source: str) -> list[str]:
             called = ast.unparse(node.func)
             word = called.rpartition(".")[2]
             given = {keyword.arg: keyword.value for keyword in node.keywords}
-            if (word in CALLS and called not in HARMLESS) or called == "yaml.load":
+            bare = word == "compile" and isinstance(node.func, ast.Attribute) and not node.args  # takes no text
+            if (word in CALLS and called not in HARMLESS and not bare) or called == "yaml.load":
                 found.append(f"line {node.lineno}: {called}")
             for risky in ("allow_pickle", "shell"):
                 value = given.get(risky)
@@ -57,7 +58,7 @@ def test_the_rule_sees(line):
 @pytest.mark.parametrize(
     "line",
     ["re.compile('a')", "platform.system()", "np.load(f, allow_pickle=False)", "subprocess.run(['ls'])", "yaml.safe_load(f)",
-     "ast.parse(t)", "from .compile import compile_model"],
+     "ast.parse(t)", "from .compile import compile_model", "callback.compile()"],
 )  # fmt: skip
 def test_the_rule_allows(line):
     assert not offences(line)

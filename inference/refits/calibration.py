@@ -145,7 +145,7 @@ def _values(refit: Refit, fitted, rng) -> dict[str, np.ndarray]:
         return _joined(posterior[name].transpose(*SAMPLE, ...).to_numpy())
 
     out |= {name: of(name) for name in ("alpha_population", "trait_sd", "process_sd", "error_sd_total")}
-    clinician = {"alpha": _joined(derived["alpha"][1]), "beta": of("beta"), "capacity": _joined(derived["capacity"][1])}
+    clinician = {"alpha": _joined(derived["alpha"].to_numpy()), "beta": of("beta"), "capacity": _joined(derived["capacity"].to_numpy())}
     for i in _members(design.n_clinicians):
         out |= {f"{name}[clinician {i + 1}]": value[:, i] for name, value in clinician.items()}
     if design.n_units > 1:
@@ -154,7 +154,7 @@ def _values(refit: Refit, fitted, rng) -> dict[str, np.ndarray]:
     for k in range(len(design.interventions)):
         out |= {f"theta_{lever}[{k + 1}]": of(f"theta_{lever}")[:, k] for lever in ("alpha", "beta")}
         out[f"capacity_change[{k + 1}]"] = _joined(contrasts["capacity_change"][1])[:, k]
-    out["log_likelihood"] = _joined(log_likelihood).sum(axis=1)
+    out["log_likelihood"] = _joined(log_likelihood.to_numpy()).sum(axis=1)
     return out
 
 

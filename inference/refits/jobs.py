@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ...datasets.errors import UserError
+from ..cores import available_cores
 from .ledger import Ledger
 
 LOCAL = "local"
@@ -69,7 +70,7 @@ def run_jobs(
     missing = {name: job for name, job in jobs.items() if name not in ledger.results}
     if missing:
         key = hashlib.sha256(os.urandom(16)).hexdigest()  # of this call
-        several = min(workers or cores(), len(missing))
+        several = min(workers or available_cores(), len(missing))
         if scheduler is not None:
             done = _over_dask(scheduler, workers, key, prepare, given, work, missing)
         elif several == 1:
@@ -82,11 +83,6 @@ def run_jobs(
                 ledger.add(name, result)
                 advance()
     return {name: ledger.results[name] for name in jobs}
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _one(key: str, prepare, given, work, job) -> dict:
@@ -137,7 +133,7 @@ def _over_dask(scheduler, workers, key, prepare, given, work, jobs) -> Iterator[
         if isinstance(scheduler, Client):
             client = scheduler
         elif scheduler == LOCAL:
-            count = min(workers or cores(), len(jobs))
+            count = min(workers or available_cores(), len(jobs))
             quiet = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}  # Ctrl-C is to end in one message
             cluster = opened.enter_context(LocalCluster(n_workers=count, threads_per_worker=1, **quiet))
             client = opened.enter_context(Client(cluster))

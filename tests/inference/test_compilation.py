@@ -138,7 +138,7 @@ def test_the_capacity_model_gives_the_values_of_its_graph_also_with_other_answer
     model, (study, other) = capacity
     first, second = (compile_model(model.build(s)) for s in (study, other))
     data = likelihood_data(build_design(model, other)[0])
-    moved = first.with_data(survey_score=data["survey_score"], step_survey=data["step_survey"])
+    moved = first.with_data(**data)
     for point in points(first, 3, 0.1):
         for ours, graphs in ((first, first), (second, second), (moved, second)):
             code, value, gradient = density(ours, point)

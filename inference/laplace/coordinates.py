@@ -1,0 +1,260 @@
+"""The sampler's coordinates: those in which Laplace's approximation of the posterior is a standard normal.
+
+With theta the population's parameters, u a unit's effects and v a clinician's, all unconstrained, and y standard normal
+under the approximation,
+
+    theta = centre + S y_theta
+    u     = centre + B_u (theta - centre) + R_u^-1 y_u
+    v     = centre + B_v (theta - centre) - K R_u^-1 y_u + R_v^-1 y_v .
+
+B is how the mode of the effects follows the population's parameters, K how a clinician's follows its unit's, and R'R the
+curvature. An effect that the study knows well thus follows what it knows (as if it were centred), one of which the study knows
+nothing follows its prior (as if it were not), and the rest lie between, each by its own weight. The map is affine,
+so that the density is the model's own, whatever the approximation is worth (compare Papaspiliopoulos, Roberts & Skoeld
+2007, Statistical Science 22; Margossian et al. 2020, NeurIPS).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from numba import carray, types
+from numba.extending import intrinsic
+
+from ...models.likelihood import kept
+from ...models.likelihood.kept import njit
+from .mapping import back, keep, there
+from .quantile import log_half_normal
+from .structure import Structure
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """The map between the sampler's coordinates and the model's unconstrained parameters.
+
+    Attributes
+    ----------
+    structure : Structure
+    log_sd : array (p)
+        Log of the parameter at the centre, where it is a standard deviation.
+    centre : array (size)
+    scale : array (p, p)
+        Lower triangular S.
+    unit_follows, clinician_follows : arrays (units, m, p), (clinicians, k, p)
+    coupling : array (clinicians, k, m)
+    unit_information, clinician_information : arrays (units, m, m), (clinicians, k, k)
+        What the study adds, at the centre, to the precision of 1 that a standardised effect has of its own.
+    """
+
+    structure: Structure
+    log_sd: np.ndarray
+    centre: np.ndarray
+    scale: np.ndarray
+    unit_follows: np.ndarray
+    clinician_follows: np.ndarray
+    coupling: np.ndarray
+    unit_information: np.ndarray
+    clinician_information: np.ndarray
+
+    def parameters(self, y: np.ndarray) -> np.ndarray:
+        """The unconstrained parameters at ``y`` (size)."""
+        out = np.empty(y.size)
+        s = self.structure
+        there(np.asarray(y, float), out, *self.arrays(), *keep(s.population.size, *s.unit.shape, *s.clinician.shape))
+        return out
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What `mapping` takes: clinicians and units are the last axes there."""
+        s = self.structure
+        integers = (s.population, s.unit.T, s.clinician.T, s.unit_of, s.unit_sd, s.clinician_sd)
+        reals = (s.log_unit, self.log_sd, self.centre, self.scale)
+        by_block = (self.unit_follows, self.clinician_follows, self.coupling, self.unit_information, self.clinician_information)
+        reals += tuple(np.moveaxis(a, 0, -1) for a in by_block)
+        return (*(np.ascontiguousarray(a, np.int64) for a in integers), *(np.ascontiguousarray(a, float) for a in reals))
+
+
+def _calling(context, builder, signature, arguments, words):
+    """Call a compiled function by its address (first argument; its data last): ``words`` integers, then arrays of doubles.
+
+    Arrays are arguments, not their addresses: numba frees what it sees no more use of.
+    """
+    from llvmlite import ir
+
+    word, pointer, data = ir.IntType(64), ir.DoubleType().as_pointer(), ir.IntType(8).as_pointer()
+    reals = [
+        context.make_array(kind)(context, builder, value).data
+        for kind, value in zip(signature.args[1 + words : -1], arguments[1 + words : -1], strict=True)
+    ]
+    kind = ir.FunctionType(word, [word] * words + [pointer] * len(reals) + [data])
+    function = builder.inttoptr(arguments[0], kind.as_pointer())
+    return builder.call(function, [*arguments[1 : 1 + words], *reals, builder.inttoptr(arguments[-1], data)])
+
+
+@intrinsic
+def _call_density(typingctx, address, size, x, gradient, value, data):
+    """Call a compiled density by its address."""
+
+    def generate(context, builder, signature, arguments):
+        return _calling(context, builder, signature, arguments, 1)
+
+    return types.int64(types.int64, types.uint64, x, gradient, value, types.int64), generate
+
+
+@intrinsic
+def _call_expansion(typingctx, address, size, expanded, x, out, data):
+    """Call a compiled expansion (all that is recorded of a draw) by its address."""
+
+    def generate(context, builder, signature, arguments):
+        return _calling(context, builder, signature, arguments, 2)
+
+    return types.int64(types.int64, types.uint64, types.uint64, x, out, types.int64), generate
+
+
+@intrinsic
+def _pointer(typingctx, address):
+    """A number as a pointer."""
+    from llvmlite import ir
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.int64), generate
+
+
+# what the callbacks find at their data pointer: two addresses of functions, that of their data, five sizes, and the arrays
+HEAD = 8 + 15
+
+
+@njit(error_model="numpy")
+def _map(head):
+    p, units, m, count, k = head[3], head[4], head[5], head[6], head[7]
+    size = p + units * m + count * k
+    i, f = np.int64, np.float64
+    return (
+        carray(_pointer(head[8]), (p,), i), carray(_pointer(head[9]), (m, units), i),
+        carray(_pointer(head[10]), (k, count), i), carray(_pointer(head[11]), (count,), i),
+        carray(_pointer(head[12]), (m,), i), carray(_pointer(head[13]), (k,), i),
+        carray(_pointer(head[14]), (p,), f), carray(_pointer(head[15]), (p,), f),
+        carray(_pointer(head[16]), (size,), f), carray(_pointer(head[17]), (p, p), f),
+        carray(_pointer(head[18]), (m, p, units), f), carray(_pointer(head[19]), (k, p, count), f),
+        carray(_pointer(head[20]), (k, m, count), f),
+        carray(_pointer(head[21]), (m, m, units), f), carray(_pointer(head[22]), (k, k, count), f),
+    )  # fmt: skip
+
+
+_REALS = types.CPointer(types.double)
+
+
+def _density(size, y_, gradient_, value_, head_):
+    head = carray(head_, (HEAD,))
+    arrays = _map(head)
+    rooms = keep(head[3], head[4], head[5], head[6], head[7])
+    y = carray(y_, (size,))
+    x = np.empty(size)
+    gradient = np.empty(size)
+    value = carray(value_, (1,))
+    logs = there(y, x, *arrays, *rooms)
+    failed = _call_density(head[0], size, x, gradient, value, head[2])
+    if failed == 0:
+        value[0] += logs
+        by_y = carray(gradient_, (size,))
+        back(x, gradient, by_y, *arrays, *rooms)
+        # as nutpie's own callbacks tell what is no number
+        if not np.isfinite(by_y).all():
+            return 3
+        if not math.isfinite(value[0]):
+            return 4
+    return failed
+
+
+def _expansion(size, expanded, y_, out_, head_):
+    head = carray(head_, (HEAD,))
+    x = np.empty(size)
+    there(carray(y_, (size,)), x, *_map(head), *keep(head[3], head[4], head[5], head[6], head[7]))
+    return _call_expansion(head[1], size, expanded, x, carray(out_, (expanded,)), head[2])
+
+
+@cache
+def _callbacks():
+    """Density and expansion as C functions; from the cache on disk where they are there."""
+    word, head = types.uint64, types.CPointer(types.int64)
+    return (
+        kept.cfunc(types.int64(word, _REALS, _REALS, _REALS, head), _density, error_model="numpy"),
+        kept.cfunc(types.int64(word, word, _REALS, _REALS, head), _expansion, error_model="numpy"),
+    )
+
+
+def in_coordinates(compiled, coordinates: Coordinates):
+    """The compiled model as a function of the sampler's coordinates; its draws are those of the model.
+
+    Chains start at draws from the approximation.
+    """
+    arrays = coordinates.arrays()
+    s = coordinates.structure
+    head = np.array(
+        [
+            compiled.compiled_logp_func.address, compiled.compiled_expand_func.address, compiled.user_data.ctypes.data,
+            s.population.size, *s.unit.shape, *s.clinician.shape, *(a.ctypes.data for a in arrays),
+        ],
+        np.int64,
+    )  # fmt: skip
+
+    def start(seed=None):
+        return np.random.default_rng(seed).standard_normal(s.size)
+
+    density, expansion = _callbacks()
+    return replace(
+        compiled,
+        compiled_logp_func=density,
+        compiled_expand_func=expansion,
+        user_data=head,
+        initial_point_func=start,
+        # all that the addresses point to lives as long as the model does
+        logp_func=(compiled, arrays),
+    )
+
+
+def plain(structure: Structure) -> Coordinates:
+    """Coordinates that are the parameters themselves, with standard deviations as normal quantiles (`quantile`)."""
+    s, p, zero = structure, structure.population.size, np.zeros
+    (units, m), (count, k) = s.unit.shape, s.clinician.shape
+    blocks = (units, m, p), (count, k, p), (count, k, m), (units, m, m), (count, k, k)
+    return Coordinates(s, zero(p), zero(s.size), np.eye(p), *map(zero, blocks))
+
+
+def coordinates_at(structure: Structure, x: np.ndarray, latent, covariance: np.ndarray, unit_follows, clinician_follows) -> Coordinates:
+    """Coordinates from Laplace's approximation at ``x`` (in `plain` coordinates)."""
+    unit, clinician = (_information(blocks) for blocks in latent.blocks)
+    none = np.zeros_like(unit_follows), np.zeros_like(clinician_follows)
+    log_sd = np.array([
+        value if np.isnan(unit_) else unit_ + log_half_normal(value)[0]
+        for unit_, value in zip(structure.log_unit, x[structure.population], strict=True)
+    ])  # fmt: skip
+    found = Coordinates(structure, log_sd, x, np.linalg.cholesky(covariance), *none, latent.coupling, unit, clinician)
+    # the map follows the standard deviations of its own accord; what is left of the dependence is linear
+    found = replace(found, unit_follows=unit_follows - _followed(found)[0])
+    return replace(found, clinician_follows=clinician_follows - _followed(found)[1])
+
+
+def _information(blocks):
+    """What the study adds to the effects' own precision of 1; directions in which it would take away count as nothing."""
+    if not blocks.size:
+        return blocks
+    values, vectors = np.linalg.eigh(blocks - np.eye(blocks.shape[1]))
+    return np.einsum("ikl,il,iml->ikm", vectors, np.maximum(values, 0.0), vectors)
+
+
+def _followed(found: Coordinates, step: float = 1e-4):
+    """How the map's effects change with the population's parameters at the centre."""
+    s = found.structure
+    unscaled = replace(found, scale=np.eye(s.population.size))
+    columns = []
+    for position in s.population:
+        y = np.zeros(s.size)
+        y[position] = step
+        columns.append((unscaled.parameters(y) - unscaled.parameters(-y)) / (2 * step))
+    columns = np.stack(columns, axis=-1)
+    return columns[s.unit], columns[s.clinician]

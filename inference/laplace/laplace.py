@@ -1,0 +1,98 @@
+"""Laplace's approximation of a model on a study, found from its compiled density alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ...models.parameters import coordinates, parameter_table
+from .coordinates import Coordinates, coordinates_at, in_coordinates, plain
+from .density import Density
+from .mode import Approximation, marginal_mode
+from .structure import Structure, structure_of
+
+STARTS = 16  # the sampler's own starting points, jittered, whose average the search begins at
+LEAST_PRECISION = 0.3  # of a population parameter, relative to steps that count as large
+
+
+@dataclass(frozen=True)
+class Laplace:
+    """The approximation, and what it was found from.
+
+    Attributes
+    ----------
+    compiled : compiled model
+        As from `sampling.compile_model`.
+    structure : Structure
+    scale : array (p)
+        Steps of the population's parameters that count as large: the prior's SD where it is normal, 1 on log scales.
+    approximation : Approximation
+    """
+
+    compiled: object
+    structure: Structure
+    scale: np.ndarray
+    approximation: Approximation
+
+    @cached_property
+    def density(self) -> Density:
+        """The joint log density in `coordinates.plain` coordinates."""
+        return Density(in_coordinates(self.compiled, plain(self.structure)))
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Of the population's parameters; directions without curvature are given a wide one."""
+        values, vectors = np.linalg.eigh(self.approximation.precision * np.outer(self.scale, self.scale))
+        return (vectors / np.maximum(values, LEAST_PRECISION)) @ vectors.T * np.outer(self.scale, self.scale)
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        found = self.approximation
+        return coordinates_at(
+            self.structure, found.at.x, found.at.latent, self.covariance, found.unit_follows, found.clinician_follows
+        )
+
+    def sampler(self):
+        """The compiled model in the sampler's coordinates."""
+        return in_coordinates(self.compiled, self.coordinates)
+
+
+def laplace(compiled, model, study, design, threads: int = 1) -> Laplace | None:
+    """Laplace's approximation; None where no mode is found, as in models without a proper one.
+
+    Parameters
+    ----------
+    compiled : compiled model
+        As from `sampling.compile_model`.
+    model : CapacityModel
+    study : Study
+    design : Design
+    threads : int
+        Second derivatives are worked out side by side.
+    """
+    table = parameter_table(model, study, design)
+    sizes = {dim: len(labels) for dim, labels in coordinates(study, design).items()}
+    names, slices, _ = compiled.shape_info
+    free = [k for k, place in enumerate(slices) if place.stop <= compiled.n_dim]
+    names, slices = [names[k] for k in free], [slices[k] for k in free]
+    structure = structure_of(names, slices, table, sizes, design.unit_code)
+    scale = _scale(names, slices, table)
+    start = np.mean([compiled.initial_point_func(seed) for seed in range(STARTS)], axis=0)
+    start[structure.population[~np.isnan(structure.log_unit)]] = 0.0
+    start[structure.unit], start[structure.clinician] = 0.0, 0.0
+    density = Density(in_coordinates(compiled, plain(structure)))
+    found = marginal_mode(density, structure, start, scale, threads)
+    return None if found is None else Laplace(compiled, structure, scale, found)
+
+
+def _scale(names, slices, table) -> np.ndarray:
+    priors = {p.name: p.prior for p in table}
+    latent = {p.name for p in table if p.latent}
+    scale = []
+    for name, place in zip(names, slices, strict=True):
+        if name not in latent:
+            prior = priors.get(name)  # a transformed parameter has another name
+            scale += [prior.sd if prior is not None and prior.family == "normal" else 1.0] * (place.stop - place.start)
+    return np.array(scale)

@@ -1,0 +1,170 @@
+"""Laplace's approximation of a model: against numerical integration, differences, and the sampler in other coordinates."""
+
+import ctypes
+import warnings
+from dataclasses import replace
+from types import SimpleNamespace
+
+import arviz as az
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.optimize import minimize_scalar
+
+from equipoise import CapacityModel, Score, datasets, simulate
+from equipoise.inference.laplace.coordinates import in_coordinates, plain
+from equipoise.inference.laplace.density import _CALL, Density
+from equipoise.inference.laplace.laplace import laplace
+from equipoise.inference.laplace.mode import conditional_mode, expected_gradient, marginal_mode
+from equipoise.inference.laplace.structure import Structure
+from equipoise.inference.sampling import Sampling, compile_model, sample, well_scaled
+from equipoise.models.design import build_design
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A compiled model of 20 clinicians x 8 surveys in 3 units, and Laplace's approximation of its posterior."""
+    model = CapacityModel()
+    scores = {"stress": Score(range=(0, 40), better="lower", step=1)}
+    empty = datasets.design_study(clinicians=20, surveys=8, units=3, jitter=0.2, missing=0.05, scores=scores)
+    truth = {"level": 60.0, "half_life": 1.5, "total_sd": 16.0, "variance_shares": [0.4, 0.4, 0.2], "rate_sd": 0.2}
+    study = simulate(model, empty, truth, seed=3).study
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numba and PyTensor tell of caches
+        compiled = compile_model(model.build(study))
+    design = build_design(model, study)[0]
+    return SimpleNamespace(
+        model=model, study=study, design=design, compiled=compiled, found=laplace(compiled, model, study, design)
+    )
+
+
+def by_differences(f, x, step=1e-5):
+    """Derivatives of ``f`` by ``x`` in the last axis."""
+    moves = step * np.eye(x.size)
+    return np.stack([(f(x + move) - f(x - move)) / (2 * step) for move in moves], axis=-1)
+
+
+# --- the compiled model -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["plain", "at the mode"])
+def test_a_compiled_model_in_other_coordinates(small, which):
+    coordinates = plain(small.found.structure) if which == "plain" else small.found.coordinates
+    mapped = Density(in_coordinates(small.compiled, coordinates))
+    points = np.random.default_rng(1).normal(size=(3, mapped.size))
+    own, apart = Density(small.compiled), []
+    for y in points:
+        value, gradient = mapped(y)
+        numerical = by_differences(lambda at: mapped(at)[0], y)
+        np.testing.assert_allclose(gradient, numerical, rtol=1e-5, atol=1e-6 * np.abs(numerical).max())
+        logs = np.linalg.slogdet(by_differences(coordinates.parameters, y))[1]
+        apart.append(value - own(coordinates.parameters(y))[0] - logs)
+    np.testing.assert_allclose(apart, apart[0], atol=1e-5)
+
+
+def test_the_compiled_model_is_an_arrow(small):
+    """Every parameter has one place, and the blocks are all there is of the model's second derivatives."""
+    s, density, x = small.found.structure, small.found.density, small.found.approximation.at.x
+    np.testing.assert_array_equal(np.sort(np.concatenate([s.population, s.unit.ravel(), s.clinician.ravel()])), np.arange(s.size))
+    dense = -by_differences(lambda at: density(at)[1], x, 1e-4)
+    effects = np.concatenate([s.unit.ravel(), s.clinician.ravel()])
+    apart = np.ones((s.size, s.size), bool)
+    apart[s.population], apart[:, s.population] = False, False
+    for own, unit in zip(s.clinician, s.unit_of, strict=True):
+        at = np.concatenate([own, s.unit[unit]])
+        apart[np.ix_(at, at)] = False
+    assert np.abs(dense[apart]).max() < 1e-6
+    found = small.found.approximation.at.latent.log_determinant
+    assert np.isclose(found, np.linalg.slogdet(dense[np.ix_(effects, effects)])[1], rtol=1e-5)
+    slope = density(x)[1][effects]  # the effects are at their mode
+    assert np.sqrt(slope @ np.linalg.solve(dense[np.ix_(effects, effects)], slope)) < 1e-3
+
+
+def test_chains_in_other_coordinates_have_the_same_posterior(small):
+    settings = Sampling(draws=400, tune=400, chains=2, seed=1)
+    scaled = well_scaled(small.compiled, small.model, small.study, small.design)
+    assert scaled is not small.compiled
+    starts = np.array([scaled.initial_point_func(seed) for seed in range(200)])  # draws from the approximation
+    assert np.abs(starts.mean(axis=0)).max() < 5 / np.sqrt(200) and 0.9 < starts.std() < 1.1
+    own, other = (sample(c, settings, progress=False)[0]["posterior"].to_dataset() for c in (small.compiled, scaled))
+    assert {name: (v.dims, v.shape, v.dtype) for name, v in own.items()} == {
+        name: (v.dims, v.shape, v.dtype) for name, v in other.items()
+    }
+    names = ["level", "half_life", "total_sd"]
+    errors = [az.mcse(draws[names]) for draws in (own, other)]
+    for name in names:
+        error = np.hypot(*(float(e[name]) for e in errors))
+        assert abs(float(own[name].mean()) - float(other[name].mean())) < 5 * error, name
+        assert 0.6 < float(own[name].std()) / float(other[name].std()) < 1.6, name
+
+
+def test_a_density_that_is_nowhere_finite_has_no_approximation(small):
+    nowhere = _CALL(lambda *_: 4)
+    address = ctypes.cast(nowhere, ctypes.c_void_p).value
+    broken = replace(small.compiled, compiled_logp_func=SimpleNamespace(address=address))
+    assert laplace(broken, small.model, small.study, small.design) is None
+    assert well_scaled(broken, small.model, small.study, small.design) is broken
+
+
+# --- against integration ----------------------------------------------------------------------------------------------
+
+
+def of_clinicians(clinicians, k) -> Structure:
+    """One parameter of the population, and ``k`` effects of each clinician, in no particular order."""
+    order = np.random.default_rng(1).permutation(1 + clinicians * k)
+    return Structure(
+        order[:1], np.empty((1, 0), int), order[1:].reshape(clinicians, k), np.zeros(clinicians, int),
+        np.empty(0, int), np.full(k, -1), np.full(1, np.nan),
+    )  # fmt: skip
+
+
+def test_the_marginal_mode_of_a_logistic_model_with_an_intercept_by_clinician():
+    """Log odds theta + x_i of each clinician's 6 answers, x_i standard normal: against the integral over x_i."""
+    asked, yes = 6, np.array([0, 1, 2, 3, 3, 4, 4, 5, 5, 6])
+    s = of_clinicians(yes.size, 1)
+
+    def density(x):
+        theta, own = x[s.population], x[s.clinician[:, 0]]
+        slope, gradient = yes - asked / (1 + np.exp(-theta - own)), np.empty(s.size)
+        gradient[s.population], gradient[s.clinician[:, 0]] = slope.sum() - theta / 4, slope - own
+        value = (yes * (theta + own) - asked * np.log1p(np.exp(theta + own)) - own**2 / 2).sum() - float(theta[0]) ** 2 / 8
+        return value, gradient
+
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+
+    def exact(theta):
+        rates = 1 / (1 + np.exp(-theta - nodes))
+        return np.log(stats.binom.pmf(yes[:, None], asked, rates) @ weights).sum() - theta**2 / 8
+
+    mode = minimize_scalar(lambda theta: -exact(theta), bounds=(-3, 3), method="bounded", options={"xatol": 1e-9}).x
+    precision = (2 * exact(mode) - exact(mode + 1e-3) - exact(mode - 1e-3)) / 1e-6
+    found = marginal_mode(density, s, np.zeros(s.size), np.ones(1))
+    assert abs(found.at.x[s.population[0]] - mode) * np.sqrt(precision) < 0.1
+    assert np.isclose(found.precision[0, 0], precision, rtol=0.1)
+
+
+def test_the_expected_gradient_of_correlated_effects_that_are_not_normal():
+    """Of third degree here, so that Gauss and Hermite's nodes give its expectation over the conditional normal exactly."""
+    s = of_clinicians(3, 2)
+    a, b, c, d, e = 0.01 * np.array([[2, -2, 0], [0.5, 0.6, 0.5], [2.5, -1.5, 3], [0.8, 0.4, 0.3], [0.5, 0.6, 1]])
+
+    def density(at):
+        x, y = at[s.clinician].T
+        theta = at[s.population[0]]
+        value = -(x**2 + y**2 - x * y) / 2 - a * x**3 - b * x**4 - c * x**2 * y - d * y**4 - e * x**2 * y**2 + theta * x**3
+        by_x = -x + y / 2 - 3 * a * x**2 - 4 * b * x**3 - 2 * c * x * y - 2 * e * x * y**2 + 3 * theta * x**2
+        by_y = -y + x / 2 - c * x**2 - 4 * d * y**3 - 2 * e * x**2 * y
+        gradient = np.empty(s.size)
+        gradient[s.clinician], gradient[s.population] = np.stack([by_x, by_y], axis=1), (x**3).sum()
+        return value.sum(), gradient
+
+    start = np.full(s.size, 0.1)
+    at = conditional_mode(density, s, start)
+    assert at.x[s.population] == 0.1 and np.abs(density(at.x)[1][s.clinician]).max() < 1e-5
+    nodes, weights = np.polynomial.hermite_e.hermegauss(4)
+    expected = np.zeros(s.size)
+    for which in np.ndindex(4, 4):
+        x, which = at.x.copy(), np.array(which)
+        x[s.clinician] += at.latent.spread(np.zeros((1, 0)), np.tile(nodes[which], (3, 1)))[1]
+        expected += np.prod(weights[which] / np.sqrt(2 * np.pi)) * density(x)[1]
+    np.testing.assert_allclose(expected_gradient(density, s, at), expected, atol=1e-7)
