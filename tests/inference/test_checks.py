@@ -101,7 +101,9 @@ def test_heavy_tails_are_seen(lab, good):
     assert "kurtosis of successive changes" in found["predictive"].sentence
     # which of the two is said depends on the draws
     assert any(said in found["loo_pit"].sentence for said in ("heavier tails", "closer to their predictions"))
-    assert (found["loo"].table["pareto_k"].iloc[0] > 0.7) and found["loo"].table["clinician"].iloc[0] in found["loo"].sentence
+    assert found["loo"].table["pareto_k"].iloc[0] > 0.7
+    # the sentence names those with most such answers, the table begins with the worst answer
+    assert any(clinician in found["loo"].sentence for clinician in found["loo"].table["clinician"])
 
 
 def test_scores_at_the_floor_are_seen(lab, good):
