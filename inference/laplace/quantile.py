@@ -10,7 +10,6 @@ import math
 from ...models.likelihood.kept import njit
 
 _ROOT2 = math.sqrt(2.0)
-LOWEST = -36.0  # below it the probability of r cannot be told from zero
 
 
 @njit(nogil=True, error_model="numpy")
