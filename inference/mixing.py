@@ -5,13 +5,14 @@ The numbers are ArviZ's, which takes one quantity after the other.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
 from scipy.stats import rankdata
+
+from .cores import available_cores
 
 TAILS = (0.11, 0.89)  # as ArviZ takes them by default
 BLOCK = 500_000  # numbers worked on at once
@@ -35,7 +36,7 @@ def mixing(draws: np.ndarray) -> dict[str, np.ndarray]:
     if length < 4:
         return {name: np.full(quantities, np.nan) for name in ("rhat", "ess_bulk", "ess_tail", "mcse_mean")}
     size = max(1, BLOCK // (chains * length))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # sorting and Fourier transforms let go of the interpreter's lock
+    with ThreadPoolExecutor(available_cores()) as pool:  # sorting and Fourier transforms let go of the interpreter's lock
         blocks = list(pool.map(lambda at: _measured(draws[:, :, at : at + size].transpose(2, 0, 1)), range(0, quantities, size)))
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 

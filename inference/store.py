@@ -18,11 +18,11 @@ from xarray.backends.common import BackendArray
 from xarray.core import indexing
 
 from ..datasets.errors import UserError
+from .convergence import SAMPLE
 
 MOST_NUMBERS = 5_000_000  # of one quantity in memory: chains x draws x clinicians
 BLOCK = 2_000_000  # numbers of one quantity that are worked on at a time
 PIECE = 4096  # clinicians that are read together
-SAMPLE = ("chain", "draw")
 
 
 def is_large(sizes: Mapping[str, int]) -> bool:

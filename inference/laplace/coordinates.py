@@ -1,24 +1,24 @@
 """The sampler's coordinates: those in which Laplace's approximation of the posterior is a standard normal.
 
-With theta the population's parameters, u a unit's effects and v a clinician's, all unconstrained, and y standard normal
-under the approximation,
+With theta the population's parameters (standard deviations as normal quantiles, see `quantile`), w the standardised effects of
+a unit or a clinician, and y standard normal under the approximation,
 
     theta = centre + S y_theta
-    u     = centre + B_u (theta - centre) + R_u^-1 y_u
-    v     = centre + B_v (theta - centre) - K R_u^-1 y_u + R_v^-1 y_v .
+    w     = (R'R)^-1 D (I + J) w0 + R^-1 y_w,     R'R = I + D J D .
 
-B is how the mode of the effects follows the population's parameters, K how a clinician's follows its unit's, and R'R the
-curvature. An effect that the study knows well thus follows what it knows (as if it were centred), one of which the study knows
-nothing follows its prior (as if it were not), and the rest lie between, each by its own weight. The map is affine,
-so that the density is the model's own, whatever the approximation is worth (compare Papaspiliopoulos, Roberts & Skoeld
-2007, Statistical Science 22; Margossian et al. 2020, NeurIPS).
+J is the information that the study adds, at the centre, to the effects' own precision of 1, D the effects' standard deviations
+relative to the centre's, and w0 where the mode is expected: the centre, how it follows theta, and for a clinician less how it
+follows its unit. At the centre D is I and w = w0 + R^-1 y_w. An effect that the study knows well thus follows what it knows (as if
+it were centred), one of which it knows nothing follows its prior (as if it were not), and the rest lie between, each by its own
+weight, also where a standard deviation is far from the centre's (compare Papaspiliopoulos, Roberts & Skoeld 2007, Statistical
+Science 22). The log of the map's Jacobian is added, so that the density is the model's own, whatever the approximation is worth.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numba import carray, types
@@ -63,9 +63,10 @@ class Coordinates:
         """The unconstrained parameters at ``y`` (size)."""
         out = np.empty(y.size)
         s = self.structure
-        there(np.asarray(y, float), out, *self.arrays(), *keep(s.population.size, *s.unit.shape, *s.clinician.shape))
+        there(np.asarray(y, float), out, *self.arrays, *keep(s.population.size, *s.unit.shape, *s.clinician.shape))
         return out
 
+    @cached_property
     def arrays(self) -> tuple[np.ndarray, ...]:
         """What `mapping` takes: clinicians and units are the last axes there."""
         s = self.structure
@@ -192,7 +193,7 @@ def in_coordinates(compiled, coordinates: Coordinates):
 
     Chains start at draws from the approximation.
     """
-    arrays = coordinates.arrays()
+    arrays = coordinates.arrays
     s = coordinates.structure
     head = np.array(
         [

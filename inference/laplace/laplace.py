@@ -25,6 +25,8 @@ class Laplace:
     ----------
     compiled : compiled model
         As from `sampling.compile_model`.
+    density : Density
+        The joint log density in `coordinates.plain` coordinates.
     structure : Structure
     scale : array (p)
         Steps of the population's parameters that count as large: the prior's SD where it is normal, 1 on log scales.
@@ -32,14 +34,10 @@ class Laplace:
     """
 
     compiled: object
+    density: Density
     structure: Structure
     scale: np.ndarray
     approximation: Approximation
-
-    @cached_property
-    def density(self) -> Density:
-        """The joint log density in `coordinates.plain` coordinates."""
-        return Density(in_coordinates(self.compiled, plain(self.structure)))
 
     @cached_property
     def covariance(self) -> np.ndarray:
@@ -59,7 +57,7 @@ class Laplace:
         return in_coordinates(self.compiled, self.coordinates)
 
 
-def laplace(compiled, model, study, design, threads: int = 1) -> Laplace | None:
+def laplace(compiled, model, study, design) -> Laplace | None:
     """Laplace's approximation; None where no mode is found, as in models without a proper one.
 
     Parameters
@@ -69,8 +67,6 @@ def laplace(compiled, model, study, design, threads: int = 1) -> Laplace | None:
     model : CapacityModel
     study : Study
     design : Design
-    threads : int
-        Second derivatives are worked out side by side.
     """
     table = parameter_table(model, study, design)
     sizes = {dim: len(labels) for dim, labels in coordinates(study, design).items()}
@@ -83,8 +79,8 @@ def laplace(compiled, model, study, design, threads: int = 1) -> Laplace | None:
     start[structure.population[~np.isnan(structure.log_unit)]] = 0.0
     start[structure.unit], start[structure.clinician] = 0.0, 0.0
     density = Density(in_coordinates(compiled, plain(structure)))
-    found = marginal_mode(density, structure, start, scale, threads)
-    return None if found is None else Laplace(compiled, structure, scale, found)
+    found = marginal_mode(density, structure, start, scale)
+    return None if found is None else Laplace(compiled, density, structure, scale, found)
 
 
 def _scale(names, slices, table) -> np.ndarray:

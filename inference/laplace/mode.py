@@ -230,6 +230,4 @@ def _with_precision(density, structure, approximation: Approximation, scale, poo
     jobs = [(k, sign) for k in range(s.population.size) for sign in (-1, 1)]
     found = np.array(list(pool.map(gradient, jobs)))
     precision = (found[::2] - found[1::2]) / (2 * h[:, None])
-    return Approximation(
-        approximation.at, (precision + precision.T) / 2, approximation.unit_follows, approximation.clinician_follows
-    )
+    return replace(approximation, precision=(precision + precision.T) / 2)

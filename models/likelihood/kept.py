@@ -1,8 +1,6 @@
 """``njit`` whose machine code is kept on disk between processes, and never served for another version of its source."""
 
 from contextlib import suppress
-from functools import cache
-from hashlib import sha256
 from pathlib import Path
 
 import numba
@@ -10,23 +8,18 @@ from numba.core import sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, UserProvidedCacheLocator, UserWideCacheLocator
 from numba.core.ccallback import CFunc
 
-
-@cache
-def folder_version(folder: Path) -> str:
-    """A number that changes with any source file of a folder."""
-    return sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()[:12]
+from . import KERNEL_VERSION, folder_version
 
 
 class _Named:
-    """File names that change with any source file of the function's folder.
+    """File names that change with any source file of the function's folder, and of this one, which others call.
 
     numba looks at the function's own file alone: it would go on serving code that was made of an older helper. A stamp
     inside its index would leave a moment between index and code in which another process takes one for the other.
     """
 
     def get_disambiguator(self):
-        own = sha256(Path(self._py_file).read_bytes()).hexdigest()[:12]
-        return f"{self._lineno}-{own}-{folder_version(Path(self._py_file).parent)}"
+        return f"{self._lineno}-{folder_version(Path(self._py_file).parent)}-{KERNEL_VERSION:x}"
 
 
 class _Given(_Named, UserProvidedCacheLocator):
@@ -60,7 +53,7 @@ class _Cache(FunctionCache):
 
 
 def njit(**options):
-    """`numba.njit` with a cache on disk, for functions that call none but those of their own file and folder.
+    """`numba.njit` with a cache on disk, for functions that call none but those of their own folder and of this one.
 
     Parameters
     ----------

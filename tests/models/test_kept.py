@@ -41,10 +41,13 @@ def test_a_kernel_is_compiled_once_for_all_processes(kernel):
     assert (hits(first), hits(second)) == (0, 1)
 
 
-def test_a_kernel_of_another_source_is_compiled_anew(kernel):
+def test_a_kernel_of_another_source_is_compiled_anew(kernel, monkeypatch):
     assert kernel("x + 1")(2.0) == 3.0
     changed = kernel("x + 2")
     assert changed(2.0) == 4.0 and hits(changed) == 0
+    monkeypatch.setattr(kept, "KERNEL_VERSION", kept.KERNEL_VERSION + 1)  # as any other file of the folder makes it
+    newer = kernel("x + 2")
+    assert newer(2.0) == 4.0 and hits(newer) == 0
 
 
 @pytest.mark.parametrize("which", ["*.nbi", "*.nbc"])
