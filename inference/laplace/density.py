@@ -36,3 +36,19 @@ class Density:
         if failed:
             return -np.inf, np.full(self.size, np.nan)
         return value.value, gradient
+
+
+_EXPAND = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, ctypes.c_uint64, _DOUBLE, _DOUBLE, ctypes.c_void_p)
+
+
+def expansion(compiled):
+    """A function of an unconstrained point that gives all that is recorded of a draw, in the order of ``shape_info``."""
+    call, data = _EXPAND(compiled.compiled_expand_func.address), compiled.user_data.ctypes.data
+
+    def expand(x: np.ndarray) -> np.ndarray:
+        x, out = np.ascontiguousarray(x, float), np.empty(compiled.n_expanded)
+        if call(compiled.n_dim, compiled.n_expanded, x.ctypes.data_as(_DOUBLE), out.ctypes.data_as(_DOUBLE), data):
+            raise FloatingPointError("a draw could not be expanded")
+        return out
+
+    return expand
