@@ -55,7 +55,8 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
     quick = quick_posterior(found, settings.draws, settings.seed, threads=available_cores())
     drawn = expanded(compiled, quick.draws)
     stats = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((1, settings.draws), bool))})
-    quality = {"method": "laplace", "pareto_k": round(quick.pareto_k, 3), "effective": round(quick.effective, 1), "proposals": quick.proposals}
+    quality = {"method": "laplace", "pareto_k": round(quick.pareto_k, 3), "effective": round(quick.effective, 1)}
+    quality["proposals"] = quick.proposals
     said, limit = [APPROXIMATE], good_k(settings.draws)
     if not quick.pareto_k <= limit or quick.effective < FEW:
         said.insert(
