@@ -21,6 +21,7 @@ from .datasets.errors import UserError
 DRAWS = "posterior.nc"
 DRAWS_FOLDER = "posterior.zarr"  # beside it, the draws of single clinicians of a large study
 ANALYSIS = "analysis.toml"  # a copy, from which the results can be reproduced
+QUICK, QUICK_FOLDER = "laplace", ".quick"  # the method of a quick look, and what its folder's name ends in
 Note = Callable[[str], None]
 # folders of ours that hold no results of an analysis
 _OTHER_KINDS = {"comparison": "a comparison of analyses", "share": "a shared version, which must hold nothing of a single person"}
@@ -58,6 +59,7 @@ def run(
     *,
     output: str | Path | None = None,
     fresh: bool = False,
+    quick: bool = False,
     progress: bool = True,
     note: Note = lambda text: None,
 ) -> Outcome:
@@ -71,6 +73,8 @@ def run(
         The results folder; ``results/<stem>/`` beside the analysis file by default.
     fresh : bool
         Sample and report anew, whatever is there.
+    quick : bool
+        A quick look instead of sampling (`equipoise.fit` with ``method="laplace"``), by default in ``results/<stem>.quick/``.
     progress : bool
         Show progress bars (on standard error).
     note : callable
@@ -87,9 +91,11 @@ def run(
     KeyboardInterrupt
         Where Ctrl-C came before there was a draw to keep.
     """
-    job = _Job(Analysis.read(path), output)
+    job = _Job(Analysis.read(path), output, quick)
     with outputs.locked(job.target):
         kept = job.prepare()
+        if quick:
+            job.spare_samples()
         if fresh:
             return job.work(progress, note, kept)
         if job.is_reported():
@@ -144,13 +150,13 @@ def report(
 class _Job:
     """One analysis with its study, model, keys and folders."""
 
-    def __init__(self, analysis: Analysis, output: str | Path | None):
+    def __init__(self, analysis: Analysis, output: str | Path | None, quick: bool = False):
         self.analysis = analysis
         self.study = analysis.study()
         self.model = analysis.model(self.study)
         self.truth = analysis.truth()
-        self.sampling = analysis.sampling
-        self.target = outputs.results_folder(analysis.path, output)
+        self.sampling = analysis.sampling | ({"method": QUICK} if quick else {})
+        self.target = outputs.results_folder(analysis.path, output, QUICK_FOLDER if quick else "")
         self.incomplete = outputs.incomplete_folder(self.target)
         self.inputs = keys.plain(keys.sampling_inputs(self.study, self.model, self.sampling))
         self.key = keys.digest(self.inputs)
@@ -164,6 +170,15 @@ class _Job:
         if kind in _OTHER_KINDS:
             raise UserError(f"{shown(self.target)} holds {_OTHER_KINDS[kind]}; name another folder with --output.")
         return kept
+
+    def spare_samples(self) -> None:
+        """See that a quick look takes the place of no draws of the sampler."""
+        inputs = (outputs.read_provenance(self.target) or {}).get("inputs", {})
+        if inputs and inputs.get("sampling", {}).get("method") != QUICK:
+            raise UserError(
+                f"{shown(self.target)} holds draws of the sampler, which a quick look is not to replace; name another folder with"
+                " --output, or none."
+            )
 
     def report_key(self, sampling_key: str, stored: dict) -> str:
         spec = self.analysis.spec
@@ -197,8 +212,11 @@ class _Job:
 
     def work(self, progress: bool, note: Note, kept: list[Path]) -> Outcome:
         with outputs.staged(self.target) as staging:
-            asked = f"{self.sampling['chains']} chains of {self.sampling['draws']} draws"
-            note(f"Sampling {asked} (Ctrl-C keeps those there are).")
+            if self.sampling["method"] == QUICK:
+                note("A quick look by Laplace's method: approximate, and soon done.")
+            else:
+                asked = f"{self.sampling['chains']} chains of {self.sampling['draws']} draws"
+                note(f"Sampling {asked} (Ctrl-C keeps those there are).")
             with quiet():
                 fit = sample(self.model, self.study, **self.sampling, progress=progress)
             if not fit.complete:

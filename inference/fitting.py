@@ -11,23 +11,26 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from ..datasets.errors import UserError
+from ..datasets.errors import UserError, nearest
 from ..models.capacity import SPREADS
+from ..models.design import build_design
 from ..models.exposure import exposed_clinicians
 from ..models.priors import priors_in_force
-from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, problems
+from .approximate import approximate
+from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, problems, weighted
 from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, survey_log_likelihood
 from .options import study_columns
-from .results import SCHEMA, Fit
+from .results import DOUBT, SCHEMA, Fit
 from .sampling import Sampling, compile_model, sample, well_scaled
 
+METHODS = ("nuts", "laplace")
 VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "pandas", "xarray")
 
 
 def fit(
     model, study, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int | None = None,
     target_accept: float = 0.9, compare_spreads: bool = False, progress: bool = True, cores: int | None = None,
-    retry_above: float = RHAT_LIMIT,
+    retry_above: float = RHAT_LIMIT, method: str = "nuts",
 ) -> Fit:  # fmt: skip
     """Estimate alpha, beta and C* of every clinician and unit.
 
@@ -51,11 +54,16 @@ def fit(
         Chains run side by side; the draws do not depend on it.
     retry_above : float
         R-hat from which a second try is made, where fewer draws than are published are wanted.
+    method : {"nuts", "laplace"}
+        "laplace" is a quick look, see `approximate.approximate`: one chain of ``draws`` independent draws from an approximation,
+        with a Pareto k that says when to distrust it. ``tune``, ``chains``, ``target_accept`` and ``compare_spreads`` have no
+        meaning then, and all that is made of it is marked as approximate.
 
     Returns
     -------
     Fit
-        With ``warnings`` where convergence failed, and ``complete`` False where Ctrl-C cut it short.
+        With ``warnings`` where convergence failed, and ``complete`` False where Ctrl-C cut it short; of a quick look they say that
+        it is one, and first of all where it cannot be trusted.
 
     Raises
     ------
@@ -63,12 +71,21 @@ def fit(
         Before any sampling, for settings, formulas, priors or interventions that do not fit.
     """
     settings = _settings(draws, tune, chains, seed, target_accept)
+    if method not in METHODS:
+        raise UserError(f"method must be {' or '.join(map(repr, METHODS))}; got {method!r}.{nearest(str(method), METHODS)}")
     pymc_model = model.build(study)
     cautions = model.cautions(study)
     if progress:
         print("Compiling the model (up to a minute the first time) ...", flush=True)
     compiled = compile_model(pymc_model)
     started = time.perf_counter()
+    if method == "laplace":
+        settings = replace(settings, tune=0, chains=1)
+        raw, quality, found = approximate(compiled, model, study, build_design(model, study)[0], settings)
+        result = _Derived(raw, model, study, settings)
+        result.diagnostics = weighted(result.diagnostics, quality["effective"])
+        how = quality | {"tries": 1, "seconds": round(time.perf_counter() - started, 2)}
+        return _fit(result, pymc_model, settings, how, True, found, cautions)
     compiled = well_scaled(compiled, model, study)
     raw, complete = sample(compiled, settings, progress, cores)
     seconds = time.perf_counter() - started
@@ -103,11 +120,20 @@ def fit(
         )
     elif stopped:
         found.insert(0, "NOT CONVERGED: " + stopped)
-    for text in found:
-        warnings.warn(text, UserWarning, stacklevel=2)
-    tree = result.tree(pymc_model)
+    how = {"method": method, "tries": tries, "seconds": round(seconds, 2)}
+    done = _fit(result, pymc_model, settings, how, complete, found, cautions)
     if compare_spreads and complete:
-        tree = other_spreads(tree, model, study, settings, progress, cores)
+        other_spreads(done.tree, model, study, settings, progress, cores)
+    return done
+
+
+def _fit(result: _Derived, pymc_model, settings: Sampling, how: dict, complete: bool, found: list[str], cautions: list[str]) -> Fit:
+    """The results tree with what is to be known of it; what was not expected of it is said aloud."""
+    model, study = result.model, result.study
+    for text in found:
+        if how["method"] != "laplace" or text.startswith(DOUBT):
+            warnings.warn(text, UserWarning, stacklevel=3)
+    tree = result.tree(pymc_model)
     tree.attrs["equipoise"] = json.dumps(
         {
             "schema": SCHEMA,
@@ -116,7 +142,7 @@ def fit(
             "priors": {name: prior.to_dict() for name, prior in priors_in_force(model, study).items()},
             "study_fingerprint": study.fingerprint,
             "study": _study_facts(study, model),
-            "sampling": vars(settings) | {"tries": tries, "seconds": round(seconds, 2)},
+            "sampling": vars(settings) | how,
             "complete": complete,
             "warnings": found,
             "cautions": cautions,
