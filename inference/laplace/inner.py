@@ -22,6 +22,7 @@ NEAR = 5e-3  # a move of the effects that leaves the curvature as it was
 MOST_NEWTON = 30
 MOST_STEP = 2.0  # that an effect may move at once
 SAME = 0.1  # a step after which the curvature is worked out anew
+MOST_CORRECTION = 0.5  # of one clinician, at which the expansion no longer holds: what it adds is bent to stay below
 MOST_SHIFT = 1.0  # from an effect's mode to its mean, in standard deviations
 
 
@@ -281,7 +282,7 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
                 fourth[i, axis, axis] += 6 / REACH**2
     for a in range(size):
         score[a] = gradient[a] + total[a]
-    correction = 0.0
+    corrections = np.zeros(count)
     for a in range(k):
         for b in range(a + 1, k):  # f_aabb, from points between the two axes
             z_clinician[:, a] = REACH
@@ -295,15 +296,17 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
                     plus[c] = there[place] - back[place]
                 _forward(own[i], plus)
                 sums = 3 * (plus[a] + 2 * REACH) / REACH**3
-                correction += (sums - fourth[i, a, a] - 3 * fourth[i, b, a] - fourth[i, a, b]) / 12
+                corrections[i] += (sums - fourth[i, a, a] - 3 * fourth[i, b, a] - fourth[i, a, b]) / 12
+    correction = 0.0
     for i in range(count):
         for a in range(k):
             trace = 0.0
-            correction += fourth[i, a, a] / 8 - third[i, a, a] ** 2 / 6
+            corrections[i] += fourth[i, a, a] / 8 - third[i, a, a] ** 2 / 6
             for c in range(k):
                 trace += third[i, a, c]
-                correction += third[i, a, c] ** 2 / 4
-            correction += trace**2 / 8
+                corrections[i] += third[i, a, c] ** 2 / 4
+            corrections[i] += trace**2 / 8
+        correction += MOST_CORRECTION * math.tanh(corrections[i] / MOST_CORRECTION)
     draw[:] = y
     moved[:] = 0.0
     _solve(total, unit, clinician, unit_of, own, coupling, schur, moved)

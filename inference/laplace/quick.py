@@ -22,10 +22,10 @@ from .surrogate import Surrogate, fitted
 
 PILOTS = 8  # points for each of the population's parameters that the polynomial is fitted to
 LEAST_PILOTS = 64
+FIRST = 0.3  # weight of the first of two sets of such points, which lie less well
 CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
-MOST_CORRECTION = 20.0  # that the expansion's next terms may add: more is a sign that it does not hold
 IN_MEMORY = 2.5e7  # numbers of draws in memory; more lie in a temporary file
 
 
@@ -125,8 +125,8 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     """
     s = effects.structure
     p = s.population.size
-    surrogate = _surrogate(effects, max(PILOTS * p, LEAST_PILOTS), seed)
     rng = np.random.default_rng([seed, 1])
+    surrogate = _surrogate(effects, max(PILOTS * p, LEAST_PILOTS), rng, seed)
     rows = _room(MOST_PROPOSALS * draws, s.size)
     log_weights, wanted = np.empty(0), draws
     while True:
@@ -136,8 +136,8 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
         for n, value in enumerate(effects.at(points, ([seed, 2, made + n] for n in range(wanted)))):
             rows[made + n] = value.draw
             if np.isfinite(value.laplace):
-                found[n] = value.laplace + np.clip(value.correction, -MOST_CORRECTION, MOST_CORRECTION)
-        found += 0.5 * np.square(points).sum(axis=1) - surrogate(points)
+                found[n] = value.laplace + value.correction
+        found -= surrogate.log_density(points)
         log_weights = np.append(log_weights, found)
         made += wanted
         weights, k = smoothed(log_weights)
@@ -147,17 +147,21 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, made)
 
 
-def _surrogate(effects, pilots: int, seed: int) -> Surrogate:
-    rng = np.random.default_rng([seed, 0])
-    y = rng.standard_normal((pilots, effects.structure.population.size))
+def _surrogate(effects, pilots: int, rng, seed: int) -> Surrogate:
+    """Fitted at points of a standard normal, and then where that says that the posterior lies."""
+    first = _group(FIRST, effects, rng.standard_normal((pilots, effects.structure.population.size)), seed)
+    points = fitted([first], rng).draw(pilots, rng)
+    return fitted([first, _group(1.0, effects, points, seed)], rng)
+
+
+def _group(weight, effects, y, seed):
     values = list(effects.at(y, ([seed, 4] for _ in y), keep=False))
     kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace)]
     y, values = y[kept], [values[n] for n in kept]
     # relative to the standard normal
     ratio = np.array([v.laplace for v in values]) + 0.5 * np.square(y).sum(axis=1)
     scores = np.array([v.score for v in values]).reshape(y.shape) + y
-    correction = np.clip([v.correction for v in values], -MOST_CORRECTION, MOST_CORRECTION)
-    return fitted(y, ratio, scores, correction, rng)
+    return weight, y, ratio, scores, np.array([v.correction for v in values])
 
 
 def _room(count: int, size: int) -> np.ndarray:
