@@ -16,7 +16,10 @@ import equipoise as eq
 from equipoise import CapacityModel, Score, datasets, simulate
 from equipoise.datasets import UserError
 from equipoise.inference import fitting
+from equipoise.inference.checks import CHECKS
 from equipoise.inference.laplace.density import Density
+from equipoise.inference.refits.doubling import doubling
+from equipoise.inference.refits.sensitivity import sensitivity
 
 MODEL = CapacityModel(depletion="sleep", interventions={"coach": "replenishment"}, randomised=True, varying="none")
 TRUTH = {
@@ -300,6 +303,88 @@ def test_the_same_seed_gives_the_same_draws_whatever_the_cores(quick):
         )
     assert (first.tree["posterior"]["level"] != other.tree["posterior"]["level"]).any()
     assert first.facts["sampling"]["seed"] == 5
+
+
+QUALITY = {"method": "laplace", "pareto_k": 0.31, "effective": 50.0, "proposals": 320}
+
+
+@pytest.fixture
+def quick_look(real, quick, monkeypatch):
+    """A quick look whose draws are those of a chain; ``said`` is what its engine says of itself."""
+    asked = []
+
+    def quick_look(said=("APPROXIMATE: a quick look",)):
+        def approximate(compiled, model, study, design, settings):
+            asked.append((design.survey_score.size, settings))
+            return xr.DataTree.from_dict({g: real.raw[g].to_dataset().isel(chain=[0]) for g in real.raw.children}), QUALITY, list(said)
+
+        monkeypatch.setattr(fitting, "approximate", approximate)
+        monkeypatch.setattr(fitting, "sample", None)  # a quick look that samples is none
+        return *quick(method="laplace", compare_spreads=True), asked[-1]
+
+    return quick_look
+
+
+def test_a_quick_look_is_one_chain_that_says_what_it_is(real, quick_look, tmp_path):
+    fit, warned, (surveys, settings) = quick_look()
+    assert surveys == len(real.study.surveys) and (settings.draws, settings.chains, settings.seed) == (200, 1, 1)
+    assert fit.tree["posterior"].sizes["chain"] == 1 and fit.approximate and not real.fit.approximate
+    assert fit.warnings == ["APPROXIMATE: a quick look"] and not fit.doubtful and fit.complete
+    assert warned == []  # it was asked for; where it cannot be trusted was not
+    assert "a quick look" in repr(fit) and fit.warnings[0] in repr(fit)
+    assert QUALITY.items() <= fit.facts["sampling"].items()
+    again = eq.load(fit.save(tmp_path / "posterior.nc"), real.study, MODEL)
+    assert again.approximate and again.warnings == fit.warnings
+    for table in ("clinicians", "units", "interventions", "population", "estimands"):
+        frame = getattr(again, table)()
+        assert len(frame) == len(getattr(real.fit, table)()), table
+
+
+def test_draws_of_a_quick_look_are_worth_what_its_weights_leave(real, quick_look):
+    """Nothing has an R-hat; no quantity has more effective draws than the weights; errors of means follow."""
+    fit, *_ = quick_look()
+    plain = fit.tree["posterior"]["level"].to_numpy()
+    everything = [fit.diagnostics, fit.population(), fit.clinicians(), fit.interventions(), fit.estimands()]
+    for table in everything:
+        moving = table[table["mcse_mean"].notna()]
+        assert len(moving) and table["rhat"].isna().all()
+        assert (moving["ess_bulk"] <= QUALITY["effective"] + 1e-9).all()
+    level = fit.population().set_index("quantity").loc["capacity"]
+    ess = float(az.ess(plain))
+    assert ess > QUALITY["effective"]  # so that it is the weights that bind here
+    assert level["mcse_mean"] == pytest.approx(plain.std(ddof=1) / QUALITY["effective"] ** 0.5, rel=0.1)
+
+
+def test_a_quick_look_that_cannot_be_trusted_says_so_aloud_and_is_kept(quick_look):
+    said = ("DO NOT TRUST: the weights are bad", "APPROXIMATE: a quick look")
+    fit, warned, _ = quick_look(said)
+    assert warned == ["DO NOT TRUST: the weights are bad"]
+    assert fit.doubtful and fit.warnings == list(said)
+
+
+def test_a_method_that_is_none_is_refused_before_anything(quick):
+    with pytest.raises(UserError, match=r"method must be 'nuts' or 'laplace'; got 'laplce'\. Did you mean 'laplace'\?"):
+        quick(method="laplce")
+
+
+def test_what_needs_chains_is_refused_of_a_quick_look(quick_look):
+    fit, *_ = quick_look()
+    for refit in (doubling, sensitivity):
+        with pytest.raises(UserError, match="quick look"):
+            refit(fit, progress=False) if refit is doubling else refit(fit)
+
+
+def test_a_quick_look_makes_the_checks_that_are_quick(real, quick_look):
+    fit, *_ = quick_look()
+    found = fit.checks()
+    assert list(found) == list(CHECKS)
+    made = {name for name, check in found.items() if "quick look leaves it out" not in check.sentence}
+    assert made == {"sampling", "predictive", "dropout", "prior_predictive", "learnt"}
+    assert found["sampling"].passed and "0.31" in found["sampling"].sentence and "50" in found["sampling"].sentence
+    doubted, *_ = quick_look(("DO NOT TRUST: the weights are bad",))
+    assert doubted.checks(only=["sampling"])["sampling"].passed is False
+    assert "leaves it out" not in fit.checks(only=["power_scaling"])["power_scaling"].sentence  # whoever asks gets it
+    assert not any("quick look" in check.sentence for check in real.fit.checks(only=["sampling", "learnt"]).values())
 
 
 def test_without_a_seed_one_is_drawn_and_recorded(quick):
