@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 import warnings
 from types import SimpleNamespace
 
@@ -16,10 +17,13 @@ import equipoise as eq
 from equipoise import CapacityModel, Score, datasets, simulate
 from equipoise.datasets import UserError
 from equipoise.inference import fitting
+from equipoise.inference import spreads as spreads_module
 from equipoise.inference.checks import CHECKS
 from equipoise.inference.laplace.density import Density
 from equipoise.inference.refits.doubling import doubling
 from equipoise.inference.refits.sensitivity import sensitivity
+from equipoise.inference.sampling import Sampling, sample
+from equipoise.inference.spreads import OtherSpreads
 
 MODEL = CapacityModel(depletion="sleep", interventions={"coach": "replenishment"}, randomised=True, varying="none")
 TRUTH = {
@@ -478,3 +482,73 @@ def test_what_is_wrong_is_told_before_anything_is_compiled(real, monkeypatch):
         with pytest.raises(UserError, match="Did you mean"):
             eq.fit(CapacityModel(**options), real.study)
 
+
+
+# --- the other spreads ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spreads(real, monkeypatch):
+    """Refits under the other spreads, all with the model that is compiled already; what was sampled with which settings."""
+    monkeypatch.setattr(spreads_module, "compile_model", lambda _: real.compiled)
+    monkeypatch.setattr(spreads_module, "well_scaled", lambda compiled, model, study: compiled)
+    return OtherSpreads(MODEL, real.study, False, 2)
+
+
+def test_draws_do_not_depend_on_what_is_done_meanwhile(real, spreads):
+    settings = Sampling(draws=20, tune=20, chains=2, seed=7)
+    done = []
+    beside, whole = sample(real.compiled, settings, False, 2, meanwhile=lambda: done.append(True))
+    alone, _ = sample(real.compiled, settings, False, 1)
+    assert whole and done == [True]
+    xr.testing.assert_equal(beside["posterior"].to_dataset(), alone["posterior"].to_dataset())
+    assert spreads.beside(settings, lambda: "work") == "work" and list(spreads.found) == ["shared_omega"]
+    found = spreads.finish(settings)
+    assert list(found) == ["shared_omega", "shared_sigma"]
+    for kept in found.values():
+        assert set(kept.data_vars) == {"level", "theta_alpha", "theta_beta"} and np.isfinite(kept.attrs["rhat"])
+        xr.testing.assert_equal(kept["level"].variable, alone["posterior"]["level"].variable)
+    spreads.restart()  # other settings, and nothing of the first is kept
+    assert spreads.found == {} and len(spreads.finish(settings)) == 2
+
+
+def test_without_wanted_spreads_the_work_is_done_all_the_same(real, monkeypatch):
+    monkeypatch.setattr(spreads_module, "sample", None)
+    none = OtherSpreads(MODEL, real.study, False, 2, wanted=False)
+    none.restart()
+    assert none.beside(Sampling(), lambda: 3) == 3 and none.finish(Sampling()) == {}
+
+
+@pytest.mark.filterwarnings("ignore:Found chain dimension")  # so few draws there were
+def test_ctrl_c_gives_up_the_spreads_and_not_the_work(spreads):
+    """Whether it comes while the work is done or while the chains are waited for."""
+    calls = []
+
+    def work():
+        calls.append(len(calls))
+        if calls == [0]:
+            raise KeyboardInterrupt
+        return "work"
+
+    settings = Sampling(draws=100_000, tune=50, chains=2, seed=1)
+    assert spreads.beside(settings, work) == "work" and calls == [0, 1]
+    assert spreads.found == {} and spreads.finish(settings) == {}
+
+
+def test_work_that_fails_ends_the_chains(real):
+    def work():
+        raise RuntimeError("a mistake")
+
+    started = time.monotonic()
+    with pytest.raises(RuntimeError, match="a mistake"):
+        sample(real.compiled, Sampling(draws=1_000_000, tune=50, chains=2, seed=1), False, 2, meanwhile=work)
+    assert time.monotonic() - started < 60
+
+
+def test_a_fit_with_both_levers_has_a_group_for_each_other_spread(real, quick, spreads, monkeypatch):
+    fit, _ = quick(draws=20, tune=20, compare_spreads=True)
+    groups = {name for name in fit.tree.children if name.startswith("spread_")}
+    assert groups == {"spread_shared_omega", "spread_shared_sigma"}
+    plain, _ = quick(draws=20, tune=20)
+    xr.testing.assert_equal(fit.tree["posterior"].to_dataset(), plain.tree["posterior"].to_dataset())
+    assert not any(name.startswith("spread_") for name in plain.tree.children)
