@@ -173,8 +173,8 @@ class _Job:
 
     def spare_samples(self) -> None:
         """See that a quick look takes the place of no draws of the sampler."""
-        inputs = (outputs.read_provenance(self.target) or {}).get("inputs", {})
-        if inputs and inputs.get("sampling", {}).get("method") != QUICK:
+        found = outputs.read_provenance(self.target)
+        if found is not None and not is_quick(found):
             raise UserError(
                 f"{shown(self.target)} holds draws of the sampler, which a quick look is not to replace; name another folder with"
                 " --output, or none."
@@ -353,6 +353,12 @@ def _are_intact(folder: Path) -> bool:
     listed = (outputs.read_provenance(folder) or {}).get("files", {})
     draws = {name for name in listed if name == DRAWS or name.startswith(DRAWS_FOLDER + "/")}
     return DRAWS in draws and draws <= outputs.intact_files(folder)
+
+
+def is_quick(provenance: dict) -> bool:
+    """Whether results are those of a quick look."""
+    sampling = provenance.get("inputs", {}).get("sampling")
+    return isinstance(sampling, dict) and sampling.get("method") == QUICK
 
 
 def shown(path: Path) -> str:

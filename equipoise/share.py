@@ -84,9 +84,9 @@ def share(path: str | Path, *, output: str | Path | None = None, note: run.Note 
         found = outputs.read_provenance(job.target) or {}
         if run.DRAWS not in outputs.intact_files(job.target):
             raise UserError(f"There are no draws in {run.shown(job.target)} yet; `equipoise run {path}` makes them.")
-        fit = run.restore(job.target / run.DRAWS, job.study, job.model)
-        if fit.approximate:
+        if run.is_quick(found):
             raise UserError(f"{run.shown(job.target)} holds a quick look, which is not to be shared; `equipoise run {path}` samples.")
+        fit = run.restore(job.target / run.DRAWS, job.study, job.model)
         stored = evidence.read(job.target, found["sampling_key"])
     note("Writing the shared version.")
     spec, table = job.analysis.spec, job.table

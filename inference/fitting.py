@@ -12,7 +12,6 @@ import numpy as np
 import xarray as xr
 
 from ..datasets.errors import UserError, nearest
-from ..models.capacity import SPREADS
 from ..models.design import build_design
 from ..models.exposure import exposed_clinicians
 from ..models.priors import priors_in_force
@@ -22,6 +21,7 @@ from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, su
 from .options import study_columns
 from .results import DOUBT, SCHEMA, Fit
 from .sampling import Sampling, compile_model, sample, well_scaled
+from .spreads import OtherSpreads
 
 METHODS = ("nuts", "laplace")
 VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "pandas", "xarray")
@@ -85,11 +85,16 @@ def fit(
         result = _Derived(raw, model, study, settings)
         result.diagnostics = weighted(result.diagnostics, quality["effective"])
         how = quality | {"tries": 1, "seconds": round(time.perf_counter() - started, 2)}
-        return _fit(result, pymc_model, settings, how, True, found, cautions)
+        return _fit(result, result.tree(pymc_model), settings, how, True, found, cautions)
     compiled = well_scaled(compiled, model, study)
-    raw, complete = sample(compiled, settings, progress, cores)
+    wanted = compare_spreads and "intervention_two_levers" in pymc_model.coords
+    spreads = OtherSpreads(model, study, progress, cores, wanted)
+    beside = {"meanwhile": spreads.prepare} if spreads.left else {}
+    raw, complete = sample(compiled, settings, progress, cores, **beside)
     seconds = time.perf_counter() - started
-    result = _Derived(raw, model, study, settings)
+    if not complete:
+        spreads.stop()
+    result = spreads.beside(settings, lambda: _Derived(raw, model, study, settings))
     tries, stopped = 1, ""
     # with so few draws R-hat says little, and that they are few is said already
     enough = settings.draws * settings.chains >= ESS_LIMIT or result.divergences
@@ -108,6 +113,7 @@ def fit(
         seconds += time.perf_counter() - started
         if whole:
             settings, tries = stricter, 2
+            spreads.restart()
             result = _Derived(again, model, study, settings)
         else:
             stopped = "The second try was interrupted; these are the draws of the first."
@@ -121,19 +127,18 @@ def fit(
     elif stopped:
         found.insert(0, "NOT CONVERGED: " + stopped)
     how = {"method": method, "tries": tries, "seconds": round(seconds, 2)}
-    done = _fit(result, pymc_model, settings, how, complete, found, cautions)
-    if compare_spreads and complete:
-        other_spreads(done.tree, model, study, settings, progress, cores)
-    return done
+    tree = spreads.beside(settings, lambda: result.tree(pymc_model))
+    for spread, kept in spreads.finish(settings).items():
+        tree[f"spread_{spread}"] = kept
+    return _fit(result, tree, settings, how, complete, found, cautions)
 
 
-def _fit(result: _Derived, pymc_model, settings: Sampling, how: dict, complete: bool, found: list[str], cautions: list[str]) -> Fit:
+def _fit(result: _Derived, tree: xr.DataTree, settings: Sampling, how: dict, complete: bool, found: list[str], cautions: list[str]) -> Fit:
     """The results tree with what is to be known of it; what was not expected of it is said aloud."""
     model, study = result.model, result.study
     for text in found:
         if how["method"] != "laplace" or text.startswith(DOUBT):
             warnings.warn(text, UserWarning, stacklevel=3)
-    tree = result.tree(pymc_model)
     tree.attrs["equipoise"] = json.dumps(
         {
             "schema": SCHEMA,
@@ -150,32 +155,6 @@ def _fit(result: _Derived, pymc_model, settings: Sampling, how: dict, complete: 
         }
     )
     return Fit(tree, study)
-
-
-def other_spreads(tree, model, study, settings: Sampling, progress: bool, cores: int | None) -> xr.DataTree:
-    """The tree with a group ``spread_*`` for each other assumption on the spread: C*, and the effects on both levers."""
-    if "intervention_two_levers" not in tree["posterior"].sizes:
-        return tree
-    for spread in SPREADS:
-        if spread == model.spread:
-            continue
-        if progress:
-            print(f"The lever with spread = {spread!r} ...", flush=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # cautions were given with the model itself
-            other = replace(model, spread=spread)
-            compiled = well_scaled(compile_model(other.build(study)), other, study)
-        try:
-            raw, complete = sample(compiled, settings, progress, cores)
-        except KeyboardInterrupt:
-            break
-        if not complete:
-            break
-        kept = raw["posterior"].to_dataset()[["level", "theta_alpha", "theta_beta"]]
-        worst = diagnose(kept)["rhat"].max()
-        kept.attrs = {"rhat": float(worst), "divergences": int(raw["sample_stats"]["diverging"].sum())}
-        tree[f"spread_{spread}"] = kept
-    return tree
 
 
 def _settings(draws, tune, chains, seed, target_accept) -> Sampling:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,10 +58,12 @@ def well_scaled(compiled, model, study, design=None):
     return compiled if found is None else found.sampler()
 
 
-def sample(compiled, settings: Sampling, progress: bool = True, cores: int | None = None) -> tuple[xr.DataTree, bool]:
+def sample(
+    compiled, settings: Sampling, progress: bool = True, cores: int | None = None, meanwhile: Callable[[], object] | None = None
+) -> tuple[xr.DataTree, bool]:
     """Draws and sampler statistics, and whether the run is complete.
 
-    Ctrl-C stops the chains and keeps what they have after warm-up.
+    Ctrl-C stops the chains and keeps what they have after warm-up. ``meanwhile`` is done while they run, and given up by Ctrl-C too.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def sample(compiled, settings: Sampling, progress: bool = True, cores: int | Non
     import nutpie
 
     cores = cores or min(settings.chains, available_cores())
-    tree = nutpie.sample(
+    running = nutpie.sample(
         compiled,
         draws=settings.draws,
         tune=settings.tune,
@@ -81,11 +84,25 @@ def sample(compiled, settings: Sampling, progress: bool = True, cores: int | Non
         extra_doublings=EXTRA_DOUBLINGS,
         progress_bar=progress,
         save_warmup=False,
+        blocking=meanwhile is None,
     )
+    tree = running if meanwhile is None else _ended(running, meanwhile)
     lengths = np.isfinite(tree["sample_stats"]["energy"].to_numpy()).sum(axis=1)
     if lengths.size == settings.chains and (lengths == settings.draws).all():
         return tree, True
     return keep_whole_chains(tree, lengths), False
+
+
+def _ended(running, meanwhile: Callable[[], object]) -> xr.DataTree:
+    """All draws of chains that run in the background, or those there are on Ctrl-C."""
+    try:
+        meanwhile()
+        return running.wait()
+    except KeyboardInterrupt:
+        return running.abort()
+    except BaseException:
+        running.cancel()
+        raise
 
 
 def keep_whole_chains(tree: xr.DataTree, lengths: np.ndarray) -> xr.DataTree:
