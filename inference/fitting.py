@@ -15,6 +15,7 @@ from ..datasets.errors import UserError
 from ..models.capacity import SPREADS
 from ..models.exposure import exposed_clinicians
 from ..models.priors import priors_in_force
+from .cluster import takes_scheduler
 from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, problems
 from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, survey_log_likelihood
 from .options import study_columns
@@ -24,10 +25,11 @@ from .sampling import Sampling, compile_model, sample, well_scaled
 VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "pandas", "xarray")
 
 
+@takes_scheduler
 def fit(
     model, study, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int | None = None,
     target_accept: float = 0.9, compare_spreads: bool = False, progress: bool = True, cores: int | None = None,
-    retry_above: float = RHAT_LIMIT,
+    retry_above: float = RHAT_LIMIT, scheduler=None, workers: int | None = None,
 ) -> Fit:  # fmt: skip
     """Estimate alpha, beta and C* of every clinician and unit.
 
@@ -51,6 +53,11 @@ def fit(
         Chains run side by side; the draws do not depend on it.
     retry_above : float
         R-hat from which a second try is made, where fewer draws than are published are wanted.
+    scheduler : str or dask.distributed.Client, optional
+        A Dask scheduler's address (``tcp://host:8786``), or "local" for a cluster on this machine: chains are sampled, and quantities
+        derived, on its workers. The draws are the same. See `on_cluster`.
+    workers : int, optional
+        Processes of a "local" cluster; default: one for each core.
 
     Returns
     -------
@@ -70,7 +77,7 @@ def fit(
     compiled = compile_model(pymc_model)
     started = time.perf_counter()
     compiled = well_scaled(compiled, model, study)
-    raw, complete = sample(compiled, settings, progress, cores)
+    raw, complete = sample(compiled, settings, progress, cores, (model, study))
     seconds = time.perf_counter() - started
     result = _Derived(raw, model, study, settings)
     tries, stopped = 1, ""
@@ -85,7 +92,7 @@ def fit(
             )
         started = time.perf_counter()
         try:
-            again, whole = sample(compiled, stricter, progress, cores)
+            again, whole = sample(compiled, stricter, progress, cores, (model, study))
         except KeyboardInterrupt:
             whole = False
         seconds += time.perf_counter() - started
@@ -140,7 +147,7 @@ def other_spreads(tree, model, study, settings: Sampling, progress: bool, cores:
             other = replace(model, spread=spread)
             compiled = well_scaled(compile_model(other.build(study)), other, study)
         try:
-            raw, complete = sample(compiled, settings, progress, cores)
+            raw, complete = sample(compiled, settings, progress, cores, (other, study))
         except KeyboardInterrupt:
             break
         if not complete:
