@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import File, Fresh, Output, Share, command, listed, printable, refit, say, tell, warn
+from .console import File, Fresh, Output, Scheduler, Share, Workers, command, listed, printable, refit, say, tell, warn
 from .console import app as app  # what the entry point runs
 
 
@@ -66,6 +66,8 @@ def run(
         bool, typer.Option("--doubling", help="Sample twice the draws from another seed too, and see that they say the same.")
     ] = False,
     share: Share = False,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """Do all that an analysis file asks for: sampling, tables, figures and the report. What is done is kept."""
     if share:
@@ -79,9 +81,9 @@ def run(
         return twice(fit, prob=analysis.spec.report.interval, ledger=ledger)
 
     if doubling:
-        refit(file, "doubling", find, {}, output, once=True, fresh=fresh)
+        refit(file, "doubling", find, {}, output, once=True, fresh=fresh, scheduler=scheduler, workers=workers)
     else:
-        _run(file, output, fresh)
+        _run(file, output, fresh, scheduler=scheduler, workers=workers)
     if share:
         _share(file, output)
 
@@ -138,10 +140,10 @@ def compare(
     typer.echo(f"Tables and figures: {shown(outcome.folder)}")
 
 
-def _run(file: Path, output: Path | None, fresh: bool) -> None:
+def _run(file: Path, output: Path | None, fresh: bool, **where) -> None:
     from .run import run as do
 
-    tell(do(file, output=output, fresh=fresh, note=say))
+    tell(do(file, output=output, fresh=fresh, note=say, **where))
 
 
 def _share(file: Path, output: Path | None) -> None:

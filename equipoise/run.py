@@ -58,6 +58,8 @@ def run(
     *,
     output: str | Path | None = None,
     fresh: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
     progress: bool = True,
     note: Note = lambda text: None,
 ) -> Outcome:
@@ -71,6 +73,8 @@ def run(
         The results folder; ``results/<stem>/`` beside the analysis file by default.
     fresh : bool
         Sample and report anew, whatever is there.
+    scheduler, workers : str, int, optional
+        In place of those of the file's ``[compute]``; see `equipoise.on_cluster`.
     progress : bool
         Show progress bars (on standard error).
     note : callable
@@ -88,7 +92,7 @@ def run(
         Where Ctrl-C came before there was a draw to keep.
     """
     job = _Job(Analysis.read(path), output)
-    with outputs.locked(job.target):
+    with outputs.locked(job.target), job.analysis.computing(scheduler, workers):
         kept = job.prepare()
         if fresh:
             return job.work(progress, note, kept)
@@ -120,7 +124,7 @@ def report(
         As for `run`, and if there are no draws for this study and model.
     """
     job = _Job(Analysis.read(path), output)
-    with outputs.locked(job.target):
+    with outputs.locked(job.target), job.analysis.computing():
         kept = job.prepare()
         before = outputs.read_provenance(job.target) or {}
         if not _are_intact(job.target) or not before.get("inputs"):

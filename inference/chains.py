@@ -165,6 +165,9 @@ def sample_chains(client, source: Source, settings: dict, chains: int, progress:
     found: dict[int, xr.DataTree] = {}
     jobs = [(f"chain {c}", c) for c in range(chains)]
     total = settings["tune"] + settings["draws"]
+    if progress:
+        workers = len(client.nthreads())
+        print(f"{chains} chains over {workers} worker{'s' * (workers > 1)} of {client.scheduler.address} ...", flush=True)
     done = share_out(client, _sample, given, jobs, interrupted=lambda: client.run(_stop, run, on_error="ignore"))
     with _bar(client, run, chains, total, progress) as show, closing(done):
         try:

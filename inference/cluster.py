@@ -29,7 +29,7 @@ LOCAL = "local"
 WAIT_SCHEDULER, WAIT_WORKERS = 5, 60  # seconds
 MUST_AGREE = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "numpy")
 ROOMS = ("datasets", "models", "inference")
-UNDER_WAY = 3  # blocks for each thread of the workers, one of which is worked on
+UNDER_WAY = 2  # blocks for each thread of the workers: one that is worked on, and the next
 MOST_PREPARED = 3  # that a worker keeps: as many as there are assumptions on the spread
 
 _PREPARED: dict[str, Any] = {}  # of this process
@@ -63,8 +63,8 @@ def on_cluster(scheduler, workers: int | None = None) -> Iterator[None]:
     Raises
     ------
     UserError
-        For a scheduler that cannot be reached, without ``dask.distributed``, and, when work is first shared out, without workers or
-        with one whose versions differ from those here.
+        Where work is first shared out, which is before any sampling: for a scheduler that cannot be reached or has no workers, for
+        a worker whose versions differ from those here, and without ``dask.distributed``.
 
     Examples
     --------
@@ -75,7 +75,6 @@ def on_cluster(scheduler, workers: int | None = None) -> Iterator[None]:
     if scheduler is None:
         yield
         return
-    check_scheduler(scheduler)
     place = _Place(scheduler, workers)
     before = _PLACE.set(place)
     try:
@@ -231,7 +230,8 @@ def prepared(key: str, prepare: Callable, given: Any):
 
 
 def share_out(
-    client, function: Callable, given: Any, jobs: Iterable[tuple[Any, Any]], under_way: int | None = None, interrupted: Callable | None = None,
+    client, function: Callable, given: Any, jobs: Iterable[tuple[Any, Any]], under_way: int | None = None,
+    interrupted: Callable | None = None,
 ) -> Iterator[tuple[Any, Any]]:  # fmt: skip
     """``function(given, job)`` on the workers for each (name, job): pairs of name and result, in the order they are done.
 
@@ -286,7 +286,7 @@ def share_out(
             try:
                 result = future.result()
             except KilledWorker as error:
-                raise UserError(_lost(client, name, error)) from None
+                raise UserError(_lost(name, error)) from None
             except CancelledError:
                 raise UserError(f"the connection to the Dask scheduler was lost before {name} was done; run it again.") from None
             yield name, result
@@ -294,6 +294,17 @@ def share_out(
             send(1)
     finally:
         client.cancel([*names, shared])  # what a cluster that goes on would still do
+
+
+def block_by_block(here: Callable, there: Callable, given: Any, blocks: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """Pairs of name and result of each (name, block): ``here(given, block)``, or, on a cluster, ``there(given, block)`` in any order.
+
+    Few blocks are in memory at a time.
+    """
+    client = client_in_use()
+    if client is None:
+        return ((name, here(given, block)) for name, block in blocks)
+    return share_out(client, there, given, blocks, UNDER_WAY * max(sum(client.nthreads().values()), 1))
 
 
 def _itself(given):
@@ -308,10 +319,12 @@ def _large_graphs():
         yield
 
 
-def _lost(client, name, error) -> str:
-    limits = [w.get("memory_limit") or 0 for w in client.scheduler_info(n_workers=-1)["workers"].values()]
-    limit = f" (the least of a worker's memory is {min(limits) / 1e9:.1f} GB)" if limits and min(limits) else ""
+def _lost(name, error) -> str:
+    count = error.allowed_failures + 1
+    lost = "a worker was lost over it" if count == 1 else f"{count} workers were lost over it, one after the other"
+    limit = error.last_worker.memory_limit
+    had = f" (the last had {limit / 1e9:.1f} GB)" if limit else ""
     return (
-        f"{name} was given up: {error.allowed_failures + 1} workers were lost over it, one after the other, as happens where they run out of "
-        f"memory{limit}. Give workers more memory (`dask worker --memory-limit`), or take fewer and larger ones."
+        f"{name} was given up: {lost}, as happens where memory runs out{had}. Give workers more memory (`dask worker --memory-limit`), or "
+        "take fewer and larger ones."
     )

@@ -96,10 +96,11 @@ def _on_workers(client, compiled, settings: Sampling, source, how: dict, progres
     lengths = np.array([length_of(tree)[0] for _, tree in found.values()], int)
     complete = lengths.size == settings.chains and bool((lengths == settings.draws).all())
     chains, length = largest_whole(lengths)
-    groups = {
-        name: xr.concat([found[k][1][name].to_dataset().isel(draw=slice(0, length)).assign_coords(chain=[found[k][0]]) for k in chains], "chain")
-        for name in ("posterior", "sample_stats")
-    }
+    groups = {}
+    for group in ("posterior", "sample_stats"):
+        parts = [found[k][1][group].to_dataset().isel(draw=slice(0, length)) for k in chains]
+        numbered = [part.assign_coords(chain=[found[k][0]]) for k, part in zip(chains, parts, strict=True)]
+        groups[group] = xr.concat(numbered, "chain", join="override", combine_attrs="override")
     return xr.DataTree.from_dict(groups), complete
 
 
