@@ -173,9 +173,8 @@ def test_a_job_that_loses_every_worker_is_one_clear_message(at_work, tmp_path):
 
 OTHER = """
     import importlib.metadata
-    version = importlib.metadata.version
 
-    def other(package):
+    def other(package, version=importlib.metadata.version):
         if package == "numba":
             raise importlib.metadata.PackageNotFoundError(package)
         return "0.0.1" if package == "nutpie" else version(package)
