@@ -259,7 +259,7 @@ def share_out(
 
     from distributed import KilledWorker, as_completed
 
-    waiting, names, done = iter(jobs), {}, as_completed()
+    waiting, names, done = iter(jobs), {}, as_completed(loop=client.loop)
 
     def send(count):
         for name, job in islice(waiting, count):

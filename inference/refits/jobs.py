@@ -111,10 +111,11 @@ def _over_processes(workers, key, prepare, given, work, jobs) -> Iterator[tuple[
 
 
 def _over_dask(key, prepare, given, work, jobs) -> Iterator[tuple[str, dict]]:
-    yield from share_out(client_in_use(), _job, (key, prepare, given, work), jobs.items())
+    yield from share_out(client_in_use(), job_with_context, (key, prepare, given, work), jobs.items())
 
 
-def _job(shared, job) -> dict:
+def job_with_context(shared, job) -> dict:
+    """One job of those that are shared out: ``shared`` is its key, prepare, given and work, as of `run_jobs`."""
     key, prepare, given, work = shared
     return _one(key, prepare, given, work, job)
 

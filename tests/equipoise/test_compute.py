@@ -68,7 +68,7 @@ def test_a_scheduler_that_cannot_be_reached_leaves_nothing_half_written(analysis
     pytest.importorskip("distributed")
     monkeypatch.setattr(cluster, "WAIT_SCHEDULER", 0.2)
     monkeypatch.setattr(run, "sample", lambda *given, **how: cluster.client_in_use() and laboratory.sample(*given, **how))
-    with pytest.raises(UserError, match="'tcp://127.0.0.1:9' cannot be reached"):
+    with pytest.raises(UserError, match=r"'tcp://127\.0\.0\.1:9' cannot be reached"):
         run.run(of_cluster(analysis, scheduler="tcp://127.0.0.1:9"), progress=False)
     assert laboratory.sampled == 0
     assert not [path for path in (analysis.parent / "results").rglob("*") if path.suffix != ".lock"]
