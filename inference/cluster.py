@@ -12,6 +12,7 @@ import importlib.metadata
 import logging
 import platform
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -147,9 +148,9 @@ def _client(scheduler, workers, opened: ExitStack):
     elif scheduler == LOCAL:
         quiet = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}  # Ctrl-C is to end in one message
         cluster = opened.enter_context(LocalCluster(n_workers=workers or available_cores(), threads_per_worker=1, **quiet))
-        client = opened.enter_context(Client(cluster))
+        client = opened.enter_context(Client(cluster, set_as_default=False))
     else:
-        client = opened.enter_context(Client(scheduler))
+        client = opened.enter_context(Client(scheduler, set_as_default=False))
     try:
         client.wait_for_workers(1, timeout=WAIT_WORKERS)
     except TimeoutError:
@@ -217,6 +218,18 @@ def source_digest() -> str:
             for file in sorted(folder.rglob("*.py")):
                 total.update(f"{room}/{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes().replace(b"\r\n", b"\n"))
     return total.hexdigest()
+
+
+@contextmanager
+def locks_of_this_process() -> Iterator[None]:
+    """Without this xarray takes locks of a user's Dask client, if there is one, which know no file in memory."""
+    if "distributed" not in sys.modules:
+        yield
+        return
+    import dask
+
+    with dask.config.set(scheduler="threads"):
+        yield
 
 
 def prepared(key: str, prepare: Callable, given: Any):

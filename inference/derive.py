@@ -184,7 +184,7 @@ def _block(given, part, threads: int = 1) -> dict[str, np.ndarray]:
 
     out: dict[str, np.ndarray] = {}
     with ThreadPoolExecutor(threads) as pool:
-        for n, found in enumerate(pool.map(one, range(len(seeds)))):
+        for n, found in enumerate((pool.map if threads > 1 else map)(one, range(len(seeds)))):
             for name, value in found.items():
                 out.setdefault(name, np.empty((len(seeds), *value.shape)))[n] = value
     return out | {"change": change}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from equipoise import CapacityModel, UserError, datasets, fit, on_cluster, simulate
+from equipoise import CapacityModel, UserError, datasets, fit, load, on_cluster, simulate
 from equipoise.inference import chains, cluster, estimands, sampling, store
 from equipoise.inference.refits.jobs import run_jobs
 from equipoise.inference.refits.ledger import Ledger
@@ -85,6 +85,13 @@ def test_draws_and_what_is_derived_are_those_of_this_machine_to_the_last_bit(fit
         xr.testing.assert_equal(here[group].to_dataset(), there[group].to_dataset())
     half_life = there["posterior"]["half_life"].to_numpy()
     assert half_life.shape == (3, 24) and len(np.unique(half_life[:, 0])) == 3  # and no chain is another's
+
+
+def test_a_fit_is_saved_where_a_client_of_ones_own_is_there(fits, threads, tmp_path):
+    """xarray would take that client's locks, which know no file in memory."""
+    assert distributed.default_client() is threads
+    again = load(fits[1].save(tmp_path / "posterior.nc"))
+    xr.testing.assert_equal(again.tree["posterior"]["half_life"], fits[0].tree["posterior"]["half_life"])
 
 
 def test_estimands_by_blocks_over_workers_are_the_same(fits, threads, monkeypatch):
