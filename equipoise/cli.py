@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import File, Fresh, Output, Share, command, listed, printable, refit, say, tell, warn
+from .console import File, Fresh, Output, Scheduler, Share, Workers, command, listed, printable, refit, say, tell, warn
 from .console import app as app  # what the entry point runs
 from .datasets.errors import UserError
 
@@ -71,6 +71,8 @@ def run(
         typer.Option("--quick", help="A first look, by an approximation in place of sampling, to results/NAME.quick/; marked as such."),
     ] = False,
     share: Share = False,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """Do all that an analysis file asks for: sampling, tables, figures and the report. What is done is kept."""
     if quick and (doubling or share):
@@ -88,9 +90,9 @@ def run(
         return twice(fit, prob=analysis.spec.report.interval, ledger=ledger)
 
     if doubling:
-        refit(file, "doubling", find, {}, output, once=True, fresh=fresh)
+        refit(file, "doubling", find, {}, output, once=True, fresh=fresh, scheduler=scheduler, workers=workers)
     else:
-        _run(file, output, fresh, quick)
+        _run(file, output, fresh, quick, scheduler=scheduler, workers=workers)
     if share:
         _share(file, output)
 
@@ -147,10 +149,10 @@ def compare(
     typer.echo(f"Tables and figures: {shown(outcome.folder)}")
 
 
-def _run(file: Path, output: Path | None, fresh: bool, quick: bool = False) -> None:
+def _run(file: Path, output: Path | None, fresh: bool, quick: bool = False, **where) -> None:
     from .run import run as do
 
-    tell(do(file, output=output, fresh=fresh, quick=quick, note=say))
+    tell(do(file, output=output, fresh=fresh, quick=quick, note=say, **where))
 
 
 def _share(file: Path, output: Path | None) -> None:

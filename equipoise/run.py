@@ -60,6 +60,8 @@ def run(
     output: str | Path | None = None,
     fresh: bool = False,
     quick: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
     progress: bool = True,
     note: Note = lambda text: None,
 ) -> Outcome:
@@ -75,6 +77,8 @@ def run(
         Sample and report anew, whatever is there.
     quick : bool
         A quick look instead of sampling (`equipoise.fit` with ``method="laplace"``), by default in ``results/<stem>.quick/``.
+    scheduler, workers : str, int, optional
+        In place of those of the file's ``[compute]``; see `equipoise.on_cluster`.
     progress : bool
         Show progress bars (on standard error).
     note : callable
@@ -92,7 +96,7 @@ def run(
         Where Ctrl-C came before there was a draw to keep.
     """
     job = _Job(Analysis.read(path), output, quick)
-    with outputs.locked(job.target):
+    with outputs.locked(job.target), job.analysis.computing(scheduler, workers):
         kept = job.prepare()
         if quick:
             job.spare_samples()
@@ -126,7 +130,7 @@ def report(
         As for `run`, and if there are no draws for this study and model.
     """
     job = _Job(Analysis.read(path), output)
-    with outputs.locked(job.target):
+    with outputs.locked(job.target), job.analysis.computing():
         kept = job.prepare()
         before = outputs.read_provenance(job.target) or {}
         if not _are_intact(job.target) or not before.get("inputs"):

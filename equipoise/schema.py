@@ -110,6 +110,13 @@ class SamplingTable(Table):
     compare_spreads: bool = True
 
 
+class ComputeTable(Table):
+    """Where to compute. What is found does not depend on it, so it is part of no key."""
+
+    scheduler: Name | None = None
+    workers: Annotated[int, Field(ge=1)] | None = None
+
+
 class StatementsTable(Table):
     """What reporting checklists ask for and only the authors can say, in free text."""
 
@@ -188,6 +195,7 @@ class AnalysisTable(Table):
     interventions: dict[Name, InterventionTable] = {}
     model: ModelTable = ModelTable()
     sampling: SamplingTable = SamplingTable()
+    compute: ComputeTable = ComputeTable()
     estimands: EstimandsTable | None = None
     decisions: DecisionsTable | None = None
     forecast: ForecastTable | None = None

@@ -16,6 +16,7 @@ from ..models.design import build_design
 from ..models.exposure import exposed_clinicians
 from ..models.priors import priors_in_force
 from .approximate import approximate
+from .cluster import takes_scheduler
 from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, problems, weighted
 from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, survey_log_likelihood
 from .options import study_columns
@@ -27,10 +28,11 @@ METHODS = ("nuts", "laplace")
 VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "pandas", "xarray")
 
 
+@takes_scheduler
 def fit(
     model, study, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int | None = None,
     target_accept: float = 0.9, compare_spreads: bool = False, progress: bool = True, cores: int | None = None,
-    retry_above: float = RHAT_LIMIT, method: str = "nuts",
+    retry_above: float = RHAT_LIMIT, method: str = "nuts", scheduler=None, workers: int | None = None,
 ) -> Fit:  # fmt: skip
     """Estimate alpha, beta and C* of every clinician and unit.
 
@@ -58,6 +60,11 @@ def fit(
         "laplace" is a quick look, see `approximate.approximate`: one chain of ``draws`` independent draws from an approximation,
         with a Pareto k that says when to distrust it. ``tune``, ``chains``, ``target_accept`` and ``compare_spreads`` have no
         meaning then, and all that is made of it is marked as approximate.
+    scheduler : str or dask.distributed.Client, optional
+        A Dask scheduler's address (``tcp://host:8786``), or "local" for a cluster on this machine: chains are sampled, and quantities
+        derived, on its workers. The draws are the same. See `on_cluster`.
+    workers : int, optional
+        Processes of a "local" cluster; default: one for each core.
 
     Returns
     -------
@@ -90,7 +97,7 @@ def fit(
     wanted = compare_spreads and "intervention_two_levers" in pymc_model.coords
     spreads = OtherSpreads(model, study, progress, cores, wanted)
     beside = {"meanwhile": spreads.prepare} if spreads.left else {}
-    raw, complete = sample(compiled, settings, progress, cores, **beside)
+    raw, complete = sample(compiled, settings, progress, cores, (model, study), **beside)
     seconds = time.perf_counter() - started
     if not complete:
         spreads.stop()
@@ -107,7 +114,7 @@ def fit(
             )
         started = time.perf_counter()
         try:
-            again, whole = sample(compiled, stricter, progress, cores)
+            again, whole = sample(compiled, stricter, progress, cores, (model, study))
         except KeyboardInterrupt:
             whole = False
         seconds += time.perf_counter() - started
@@ -138,7 +145,7 @@ def _fit(result: _Derived, tree: xr.DataTree, settings: Sampling, how: dict, com
     model, study = result.model, result.study
     for text in found:
         if how["method"] != "laplace" or text.startswith(DOUBT):
-            warnings.warn(text, UserWarning, stacklevel=3)
+            warnings.warn(text, UserWarning, stacklevel=4)  # past what gives `fit` its scheduler
     tree.attrs["equipoise"] = json.dumps(
         {
             "schema": SCHEMA,

@@ -17,6 +17,7 @@ from ..datasets.errors import UserError
 from ..models.capacity import CapacityModel
 from ..models.priors import Prior, priors_in_force
 from . import tables
+from .cluster import locks_of_this_process
 from .convergence import SAMPLE, measures, weighted
 from .decisions import decisions
 from .estimands import estimands
@@ -180,7 +181,8 @@ class Fit:
             small = save_large(self.tree, aside_folder)
             # In memory first: HDF5 that writes to a full disk brings the whole process down.
             content = io.BytesIO()
-            small.to_netcdf(content, engine="h5netcdf")
+            with locks_of_this_process():
+                small.to_netcdf(content, engine="h5netcdf")
             content.seek(0)
             with aside.open("wb") as file:
                 shutil.copyfileobj(content, file, 1 << 20)

@@ -70,7 +70,8 @@ class OtherSpreads:
                 print(f"The lever with spread = {spread!r} ...", flush=True)
             try:
                 raw, complete = sample(
-                    self.compiled[spread], settings, self.progress, self.cores, meanwhile=lambda: done.append(work())
+                    self.compiled[spread], settings, self.progress, self.cores, (replace(self.model, spread=spread), self.study),
+                    meanwhile=lambda: done.append(work()),
                 )
             except KeyboardInterrupt:
                 complete = False

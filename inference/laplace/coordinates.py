@@ -226,8 +226,13 @@ def in_coordinates(compiled, coordinates: Coordinates):
         user_data=head,
         initial_point_func=start,
         # all that the addresses point to lives as long as the model does
-        logp_func=(compiled, arrays),
+        logp_func=(compiled, coordinates),
     )
+
+
+def coordinates_of(compiled) -> Coordinates | None:
+    """The coordinates that a compiled model was put in; None where it is as it was compiled."""
+    return compiled.logp_func[1] if isinstance(compiled.logp_func, tuple) else None
 
 
 def plain(structure: Structure) -> Coordinates:

@@ -22,7 +22,7 @@ NEAR = 5e-3  # a move of the effects that leaves the curvature as it was
 MOST_NEWTON = 30
 MOST_STEP = 2.0  # that an effect may move at once
 SAME = 0.1  # a step after which the curvature is worked out anew
-MOST_CORRECTION = 0.5  # of one clinician, at which the expansion no longer holds: what it adds is bent to stay below
+MOST_CORRECTION = 0.5  # of one clinician or unit, at which the expansion no longer holds: what it adds is bent to stay below
 MOST_SHIFT = 1.0  # from an effect's mode to its mean, in standard deviations
 
 
@@ -46,21 +46,21 @@ def _factor(a, least):
 
 
 @njit(nogil=True, error_model="numpy")
-def _forward(l, v):
-    """v <- L^-1 v of one block, in place."""
+def _forward(low, v):
+    """Solve ``low`` x = v for one block, in place."""
     for r in range(v.size):
         for c in range(r):
-            v[r] -= l[r, c] * v[c]
-        v[r] /= l[r, r]
+            v[r] -= low[r, c] * v[c]
+        v[r] /= low[r, r]
 
 
 @njit(nogil=True, error_model="numpy")
-def _backward(l, v):
-    """v <- L'^-1 v of one block, in place."""
+def _backward(low, v):
+    """Solve ``low``' x = v for one block, in place."""
     for r in range(v.size - 1, -1, -1):
         for c in range(r + 1, v.size):
-            v[r] -= l[c, r] * v[c]
-        v[r] /= l[r, r]
+            v[r] -= low[c, r] * v[c]
+        v[r] /= low[r, r]
 
 
 @njit(nogil=True, error_model="numpy")
@@ -182,7 +182,7 @@ def _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, gradie
     half, age, change, before = 0.0, np.inf, np.inf, np.inf  # age: how far the effects have moved since the curvature was worked out
     value = density_at(call, y, gradient)
     plain = True
-    for n in range(MOST_NEWTON):
+    for _ in range(MOST_NEWTON):
         if not math.isfinite(value):
             return -np.inf, half
         if plain:  # the curvature is close to the identity
@@ -215,12 +215,17 @@ def _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, gradie
 
 
 @njit(nogil=True, error_model="numpy")
+def _bent(correction):
+    return MOST_CORRECTION * math.tanh(correction / MOST_CORRECTION)
+
+
+@njit(nogil=True, error_model="numpy")
 def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
     """Log p(theta, y) with the effects integrated out, and one draw of them.
 
-    By clinician, from third and fourth derivatives f along the axes in which the curvature is the identity, Laplace's value is
-    corrected by (sum f_iijj + sum_k (sum_i f_iik)^2) / 8 + sum (f_ijk)^2 / 12 (Shun & McCullagh 1995, JRSS B 57, section 2), third
-    derivatives by three different effects left out.
+    From third and fourth derivatives f along the axes in which the curvature is the identity, Laplace's value is corrected by
+    (sum f_iijj + sum_k (sum_i f_iik)^2) / 8 + sum (f_ijk)^2 / 12 (Shun & McCullagh 1995, JRSS B 57, section 2). The first and the last
+    sum are over a clinician's own effects; third derivatives by three different effects are left out.
 
     Parameters
     ----------
@@ -297,19 +302,23 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
                 _forward(own[i], plus)
                 sums = 3 * (plus[a] + 2 * REACH) / REACH**3
                 corrections[i] += (sums - fourth[i, a, a] - 3 * fourth[i, b, a] - fourth[i, a, b]) / 12
+    moved[:] = 0.0  # from the mode to the mean
+    _solve(total, unit, clinician, unit_of, own, coupling, schur, moved)
     correction = 0.0
     for i in range(count):
         for a in range(k):
-            trace = 0.0
             corrections[i] += fourth[i, a, a] / 8 - third[i, a, a] ** 2 / 6
             for c in range(k):
-                trace += third[i, a, c]
                 corrections[i] += third[i, a, c] ** 2 / 4
-            corrections[i] += trace**2 / 8
-        correction += MOST_CORRECTION * math.tanh(corrections[i] / MOST_CORRECTION)
+            # ``total`` holds half the traces, in coordinates that are not yet standardised
+            corrections[i] += total[clinician[a, i]] * moved[clinician[a, i]] / 2
+        correction += _bent(corrections[i])
+    for j in range(units):
+        traces = 0.0
+        for a in range(m):
+            traces += total[unit[a, j]] * moved[unit[a, j]] / 2
+        correction += _bent(traces)
     draw[:] = y
-    moved[:] = 0.0
-    _solve(total, unit, clinician, unit_of, own, coupling, schur, moved)
     for a in range(m):
         for j in range(units):
             draw[unit[a, j]] += min(max(moved[unit[a, j]], -MOST_SHIFT), MOST_SHIFT)

@@ -415,7 +415,7 @@ def test_divergences_ask_for_a_second_try_with_a_higher_target(real, quick, monk
     judged_converged(monkeypatch)
     tries, divergences = [], [7, second]
 
-    def fake(compiled, settings, progress, cores):
+    def fake(compiled, settings, *_):
         tries.append(settings)
         return with_divergences(real.raw, divergences[len(tries) - 1]), True
 
