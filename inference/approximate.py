@@ -7,10 +7,12 @@ import xarray as xr
 
 from ..datasets.errors import UserError
 from .cores import available_cores
+from .laplace.density import Expansion
 from .laplace.laplace import laplace
-from .laplace.quick import quick_posterior
+from .laplace.quick import Effects, Quick, quick_posterior
 from .psis import good_k
 from .sampling import Sampling
+from .store import Drawn
 
 APPROXIMATE = (
     "APPROXIMATE: a quick look by Laplace's method, not the full posterior; sample (without --quick, or with method = \"nuts\") "
@@ -52,35 +54,35 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
             "the quick look found no mode of this posterior, so that there is nothing to approximate; sample instead "
             '(`equipoise run` without --quick, method = "nuts").'
         )
-    quick = quick_posterior(found, settings.draws, settings.seed, threads=available_cores())
-    drawn = expanded(compiled, quick.draws)
+    effects = Effects(found, available_cores())
+    quick = quick_posterior(effects, settings.draws, settings.seed)
     stats = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((1, settings.draws), bool))})
-    quality = {"method": "laplace", "pareto_k": round(quick.pareto_k, 3), "effective": round(quick.effective, 1)}
-    quality["proposals"] = quick.proposals
-    said, limit = [APPROXIMATE], good_k(settings.draws)
-    if not quick.pareto_k <= limit or quick.effective < FEW:
+    tree = xr.DataTree.from_dict({"posterior": recorded(effects.compiled, quick), "sample_stats": stats})
+    effective = min(quick.effective, float(settings.draws))
+    quality = {"method": "laplace", "pareto_k": round(quick.pareto_k, 3), "effective": round(effective, 1), "proposals": quick.proposals}
+    said, limit = [APPROXIMATE], good_k(quick.proposals)
+    if not quick.pareto_k <= limit or effective < min(FEW, settings.draws / 2):
         said.insert(
             0,
             f"DO NOT TRUST: the quick look's weights have a Pareto k of {quick.pareto_k:.2f} (limit {limit:.2f}) and are worth "
-            f"{quick.effective:.0f} draws (at least {FEW}): it misses parts of this posterior. Sample instead.",
+            f"{effective:.0f} draws (at least {FEW}): it misses parts of this posterior. Sample instead.",
         )
-    return xr.DataTree.from_dict({"posterior": drawn, "sample_stats": stats}), quality, said
+    return tree, quality, said
 
 
-def expanded(compiled, points: np.ndarray) -> xr.Dataset:
-    """All that the model records of unconstrained points (draws, size): one chain."""
-    from .laplace.density import expansion
-
-    expand = expansion(compiled)
-    rows = np.array([expand(point) for point in points])
-    names, _, shapes = compiled.shape_info
-    variables, at = {}, 0
-    for name, shape in zip(names, shapes, strict=True):
-        size = int(np.prod(shape))
-        values = rows[:, at : at + size].reshape(1, len(points), *shape)
-        at += size
-        dims = compiled.dims.get(name, tuple(f"{name}_dim_{k}" for k in range(len(shape))))
-        if not name.endswith("__"):
-            variables[name] = (("chain", "draw", *dims), values)
-    used = {dim for dims, _ in variables.values() for dim in dims}
-    return xr.Dataset(variables, coords={dim: labels for dim, labels in compiled.coords.items() if dim in used})
+def recorded(compiled, quick: Quick) -> xr.Dataset:
+    """All that the model records of the draws, as one chain; large quantities on disk (`store.Drawn`)."""
+    expand, draws = Expansion(compiled), quick.chosen.size
+    first = expand(quick.draws[quick.chosen[0]])
+    dims = {name: compiled.dims.get(name, tuple(f"{name}_dim_{k}" for k in range(value.ndim))) for name, value in first.items()}
+    drawn = Drawn(
+        {
+            name: {"chain": 1, "draw": draws} | dict(zip(dims[name], value.shape, strict=True))
+            for name, value in first.items()
+        }
+    )  # fmt: skip
+    for chain, block in drawn.blocks(1, draws, max(value.size for value in first.values())):
+        rows = [expand(quick.draws[row]) for row in quick.chosen[block]]
+        drawn.write(chain, block, {name: np.stack([row[name] for row in rows]) for name in first})
+    used = {dim for names in dims.values() for dim in names}
+    return xr.Dataset(drawn.variables(), coords={dim: labels for dim, labels in compiled.coords.items() if dim in used})

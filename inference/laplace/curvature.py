@@ -75,7 +75,7 @@ def _backward(r, b):
     return x
 
 
-def forward_solve(r, b):
+def _forward(r, b):
     """Solve r' x = b for upper triangular blocks."""
     x = np.empty_like(b, float)
     for k in range(r.shape[1]):
@@ -85,7 +85,7 @@ def forward_solve(r, b):
 
 
 def _twice(r, b):
-    return _backward(r, forward_solve(r, b))
+    return _backward(r, _forward(r, b))
 
 
 def factor(blocks: np.ndarray, least: float = LEAST) -> np.ndarray:

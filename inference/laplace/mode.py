@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .curvature import STEP, Latent, following, forward_solve, latent_curvature
+from .curvature import STEP, Latent, following, latent_curvature
 
 MOST_NEWTON = 30  # steps for the effects
 CLOSE = 1e-5  # a step of the effects, in conditional standard deviations, that ends them
@@ -80,7 +80,7 @@ class Approximation:
         return x
 
 
-def conditional_mode(density, structure, x: np.ndarray, most: int = MOST_NEWTON, close: float = CLOSE) -> Conditional:
+def conditional_mode(density, structure, x: np.ndarray, most: int = MOST_NEWTON) -> Conditional:
     """Newton's method for the effects of units and clinicians, the population's parameters held.
 
     Parameters
@@ -91,8 +91,6 @@ def conditional_mode(density, structure, x: np.ndarray, most: int = MOST_NEWTON,
         Where to start; the population's parameters stay.
     most : int
         Steps at most.
-    close : float
-        A step, in conditional standard deviations, that is the last.
     """
     s, x = structure, x.copy()
     value, gradient = density(x)
@@ -109,7 +107,7 @@ def conditional_mode(density, structure, x: np.ndarray, most: int = MOST_NEWTON,
         x[s.unit] += np.clip(unit, -MOST_STEP, MOST_STEP)
         change = float(max(np.abs(clinician).max(), np.abs(unit).max(initial=0)))
         value, gradient = density(x)
-        if change < close:
+        if change < CLOSE:
             break
         if change > SAME:
             latent = None
@@ -142,53 +140,6 @@ def expected_gradient(density, structure, at: Conditional) -> np.ndarray:
             there, back = (_moved(density, s, at, sign * along[0], sign * along[1]) for sign in (1, -1))
             total += (there + back - 2 * here) / (2 * REACH**2)
     return total
-
-
-def _axes(density, structure, at: Conditional, of_clinician: bool):
-    """Gradients at points on either side of the mode, all clinicians (or all units, with their clinicians) moving together."""
-    s = structure
-    for c in range((s.clinician if of_clinician else s.unit).shape[1]):
-        by_unit, by_clinician = np.zeros(s.unit.shape), np.zeros(s.clinician.shape)
-        (by_clinician if of_clinician else by_unit)[:, c] = REACH
-        yield tuple(_moved(density, s, at, sign * by_unit, sign * by_clinician) for sign in (1, -1))
-
-
-def beyond_laplace(density, structure, at: Conditional) -> tuple[float, np.ndarray]:
-    """What the next terms of the expansion add to `Conditional.log_marginal`, and `expected_gradient`.
-
-    By clinician, from third and fourth derivatives f along the axes in which the curvature is the identity:
-    (sum f_iijj + sum (f_iik)^2)/8 + sum (f_ijk)^2/12 (Tierney & Kadane 1986; Shun & McCullagh 1995, JRSS B 57, section 2). Third
-    derivatives by three different effects are left out.
-    """
-    s, h = structure, REACH
-    k = s.clinician.shape[1]
-    r = at.latent.clinician
-    here = density(at.x)[1]
-    total = here.copy()
-    third = np.zeros((s.clinician.shape[0], k, k))  # [i, a, c]: f_acc
-    fourth = np.zeros_like(third)  # f_accc
-    for c, (there, back) in enumerate(_axes(density, s, at, True)):
-        total += (there + back - 2 * here) / (2 * h**2)
-        along, against = (forward_solve(r, g[s.clinician]) for g in (there, back))
-        third[:, :, c] = (along + against) / h**2
-        fourth[:, :, c] = 3 * (along - against) / h**3
-        fourth[:, c, c] += 6 / h**2
-    for there, back in _axes(density, s, at, False):
-        total += (there + back - 2 * here) / (2 * h**2)
-    own = np.arange(k)
-    squares = fourth[:, own, own].sum(axis=1)
-    for a in range(k):
-        for b in range(a + 1, k):  # f_aabb, from points between the two axes
-            diagonal = np.zeros(s.clinician.shape)
-            diagonal[:, [a, b]] = h
-            along, against = (
-                forward_solve(r, _moved(density, s, at, np.zeros(s.unit.shape), sign * diagonal)[s.clinician]) for sign in (1, -1)
-            )
-            sums = 3 * ((along - against)[:, a] + 2 * h) / h**3
-            squares += 2 * (sums - fourth[:, a, a] - 3 * fourth[:, b, a] - fourth[:, a, b]) / 3
-    traces = third.sum(axis=2)  # sum over i of f_iik
-    cubes = 3 * np.square(third).sum(axis=(1, 2)) - 2 * np.square(third[:, own, own]).sum(axis=1)
-    return float((squares / 8 + np.square(traces).sum(axis=1) / 8 + cubes / 12).sum()), total
 
 
 def marginal_gradient(density, structure, at: Conditional, follows: Approximation) -> np.ndarray:

@@ -1,156 +1,178 @@
-"""A quick posterior: the population's parameters by importance sampling from Laplace's approximation, effects given each of them.
+"""A quick posterior: the population's parameters by importance sampling, effects of units and clinicians given each of them.
 
-In the manner of INLA (Rue, Martino & Chopin 2009, JRSS B 71): for every draw of the population's parameters the effects of
-units and clinicians are integrated out by Laplace's method at their own mode, and the draw is weighted by what comes out
-over the density it was drawn from. Pareto-smoothed weights (Vehtari et al. 2024, JMLR 25) say how far to trust it.
+In the manner of INLA (Rue, Martino & Chopin 2009, JRSS B 71): at each point of the population's parameters the effects are
+integrated out by Laplace's method and its next terms (`inner`). Points are drawn from a polynomial approximation of what comes out
+(`surrogate`) and weighted by the ratio of the two. Pareto-smoothed weights (Vehtari et al. 2024, JMLR 25) say how far to
+trust it.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable
+import tempfile
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
-from scipy.stats import qmc
 
-from ..convergence import SAMPLE
-from .coordinates import plain
+from ..psis import smoothed
+from .inner import integrated
 from .laplace import Laplace
-from .mode import beyond_laplace, conditional_mode
+from .surrogate import Surrogate, fitted
 
-ROUNDS = 4  # of proposals at most, each learning from the last
-PILOT = 256  # draws of a round that is not the last
+PILOTS = 8  # points for each of the population's parameters that the polynomial is fitted to
+LEAST_PILOTS = 64
+FIRST = 0.3  # weight of the first of two sets of such points, which lie less well
 CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
-ENOUGH = 0.4  # effective share of the draws from which a round is the last
-DEGREES = 8.0  # of freedom of the proposals: tails that are heavier than a posterior's
-MOST = 20.0  # that the expansion's next terms may add: more is a sign that it does not hold
-PARETO_K = 0.7  # above it importance weights are not to be trusted
+MOST_PROPOSALS = 8  # for each draw asked for
+LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
+IN_MEMORY = 2.5e7  # numbers of draws in memory; more lie in a temporary file
+
+
+@dataclass(frozen=True)
+class Value:
+    """What comes out at one point of the population's parameters.
+
+    Attributes
+    ----------
+    laplace : float
+        Log density of the population's parameters in the sampler's coordinates by Laplace's method, up to a constant.
+    correction : float
+        What the expansion's next terms add.
+    score : array (p)
+        Derivatives of ``laplace``.
+    draw : array (size) or None
+        The sampler's coordinates with one draw of the effects.
+    """
+
+    laplace: float
+    correction: float
+    score: np.ndarray
+    draw: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class Quick:
-    """Draws of the unconstrained parameters.
+    """Draws in the sampler's coordinates.
 
     Attributes
     ----------
-    draws : array (draws, size)
-        In the model's own unconstrained parameters.
+    draws : array (n, size)
+    chosen : int array (draws)
+        Rows of ``draws``: with equal weights, they are draws from the posterior.
     pareto_k : float
         Of the importance weights of the population's parameters.
     effective : float
-        Effective number of draws.
+        Effective number of proposals.
     proposals : int
     """
 
     draws: np.ndarray
+    chosen: np.ndarray
     pareto_k: float
     effective: float
     proposals: int
 
 
-def evaluate(found: Laplace, theta: np.ndarray, normals: np.ndarray) -> tuple[float, np.ndarray]:
-    """Log p(theta, y) and the unconstrained parameters with one draw of the effects given ``theta``.
-
-    Parameters
-    ----------
-    theta : array (p)
-    normals : array (effects)
-        Standard normal, one for each effect.
-    """
-    s, density = found.structure, found.density
-    at = conditional_mode(density, s, found.approximation.predicted(s, theta), close=CLOSE)
-    if not np.isfinite(at.log_marginal):
-        return -np.inf, at.x
-    # the normal's centre is moved from the mode to the mean
-    more_to_come, gradient = beyond_laplace(density, s, at)
-    unit, clinician = at.latent.solve(gradient[s.unit], gradient[s.clinician])
-    split = s.unit.size
-    more = at.latent.spread(normals[:split].reshape(s.unit.shape), normals[split:].reshape(s.clinician.shape))
-    x = at.x.copy()
-    x[s.unit] += np.clip(unit, -1, 1) + more[0]
-    x[s.clinician] += np.clip(clinician, -1, 1) + more[1]
-    return at.log_marginal + np.clip(more_to_come, -MOST, MOST), plain(found.structure).parameters(x)
-
-
-def quick_posterior(found: Laplace, draws: int, seed: int, mapped: Callable | None = None, threads: int = 1) -> Quick:
-    """Draws from the posterior by importance sampling.
+class Effects:
+    """Integrates the effects of all units and clinicians out, on this machine.
 
     Parameters
     ----------
     found : Laplace
-    draws : int
-    seed : int
-    mapped : function (jobs: list of (theta, seed)) -> iterable of (log density, parameters), optional
-        Does the evaluations elsewhere, in order; by default here, over ``threads``.
+    threads : int
     """
-    s = found.structure
-    p, effects = s.population.size, s.unit.size + s.clinician.size
-    centre = found.approximation.at.x[s.population]
-    root = np.linalg.cholesky(found.covariance)
 
-    def here(jobs):
-        with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(lambda job: evaluate(found, job[0], np.random.default_rng(job[1]).standard_normal(effects)), jobs)
+    def __init__(self, found: Laplace, threads: int = 1):
+        self.structure, self.threads = found.structure, threads
+        self.compiled = found.sampler()  # owns what the addresses point to
+        self._call = np.array([self.compiled.compiled_logp_func.address, self.compiled.user_data.ctypes.data], np.int64)
+        self._places = tuple(np.ascontiguousarray(places.T) for places in (self.structure.unit, self.structure.clinician))
 
-    for round_ in range(1, ROUNDS + 1):
-        last = round_ == ROUNDS or draws <= PILOT
-        while True:
-            points = _student(draws if last else PILOT, p, seed + round_)
-            theta = centre + points @ root.T
-            jobs = [(point, [seed, round_, d]) for d, point in enumerate(theta)]
-            values, parameters = zip(*(mapped or here)(jobs), strict=True)
-            smooth, k = _smoothed(np.array(values) - _log_student(points))
-            weights = np.exp(smooth - special.logsumexp(smooth))
-            effective = 1 / np.square(weights).sum()
-            if last or effective < ENOUGH * PILOT:
-                break
-            last = True  # the proposals will do
-        if last:
-            break
-        # the next proposals have the weighted mean and covariance, with a little of the last round's for safety
-        mean = weights @ theta
-        spread = (theta - mean).T @ ((theta - mean) * weights[:, None])
-        share = min(1.0, effective / (4 * p))
-        centre = share * mean + (1 - share) * centre
-        root = np.linalg.cholesky(share * spread + (1 - share) * root @ root.T)
-    chosen = _resampled(weights, np.random.default_rng([seed, 0]))
-    return Quick(np.array(parameters)[chosen], float(k), float(effective), len(points))
+    def at(self, points: np.ndarray, seeds: Iterable, keep: bool = True) -> Iterator[Value]:
+        """Values at points (n, p) of the population's parameters, in order.
+
+        Parameters
+        ----------
+        points : array (n, p)
+        seeds : iterable
+            Of the draws of the effects.
+        keep : bool
+            Whether draws are wanted.
+        """
+        with ThreadPoolExecutor(self.threads) as pool:
+            yield from pool.map(lambda point, seed: self._one(point, seed, keep), points, seeds)
+
+    def _one(self, point, seed, keep) -> Value:
+        s = self.structure
+        y, draw, score = np.zeros(s.size), np.empty(s.size), np.zeros(s.size)
+        y[s.population] = point
+        normals = np.random.default_rng(seed).standard_normal(s.size)
+        laplace, correction = integrated(self._call, y, *self._places, s.unit_of, CLOSE, normals, draw, score)
+        return Value(laplace, correction, score[s.population], draw if keep else None)
 
 
-def _student(count: int, size: int, seed: int) -> np.ndarray:
-    """Points of a multivariate Student t, spread evenly (scrambled Sobol points)."""
-    power = math.ceil(math.log2(count))
-    uniform = qmc.Sobol(size + 1, rng=np.random.default_rng([seed, 3])).random_base2(power)[:count]
-    uniform = np.clip(uniform, 1e-10, 1 - 1e-10)
-    chi2 = 2 * special.gammaincinv(DEGREES / 2, uniform[:, -1])
-    return special.ndtri(uniform[:, :-1]) * np.sqrt(DEGREES / chi2)[:, None]
+def quick_posterior(effects, draws: int, seed: int) -> Quick:
+    """Draws from the posterior by importance sampling.
+
+    Parameters
+    ----------
+    effects : Effects
+        Or what integrates the effects out elsewhere.
+    draws : int
+        As many effective ones are aimed at.
+    seed : int
+    """
+    s = effects.structure
+    p = s.population.size
+    rng = np.random.default_rng([seed, 1])
+    surrogate = _surrogate(effects, max(PILOTS * p, LEAST_PILOTS), rng, seed)
+    rows = _room(MOST_PROPOSALS * draws, s.size)
+    log_weights, wanted = np.empty(0), draws
+    while True:
+        points = surrogate.draw(wanted, rng)
+        made = log_weights.size
+        found = np.full(wanted, -np.inf)
+        for n, value in enumerate(effects.at(points, ([seed, 2, made + n] for n in range(wanted)))):
+            rows[made + n] = value.draw
+            if np.isfinite(value.laplace):
+                found[n] = value.laplace + value.correction
+        found -= surrogate.log_density(points)
+        log_weights = np.append(log_weights, found)
+        made += wanted
+        weights, k = smoothed(log_weights)
+        effective = 1 / float(np.square(weights).sum())
+        wanted = min(MOST_PROPOSALS * draws - made, int(np.ceil((draws - effective) / max(effective / made, LEAST_RATE))))
+        if wanted <= 0:
+            return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, made)
 
 
-def _log_student(points: np.ndarray) -> np.ndarray:
-    size = points.shape[1]
-    return -0.5 * (DEGREES + size) * np.log1p(np.square(points).sum(axis=1) / DEGREES)
+def _surrogate(effects, pilots: int, rng, seed: int) -> Surrogate:
+    """Fitted at points of a standard normal, and then where that says that the posterior lies."""
+    first = _group(FIRST, effects, rng.standard_normal((pilots, effects.structure.population.size)), seed)
+    points = fitted([first], rng).draw(pilots, rng)
+    return fitted([first, _group(1.0, effects, points, seed)], rng)
 
 
-def _smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
-    import arviz  # noqa: F401  gives arrays their ``azstats``
-    import xarray as xr
-
-    possible = np.isfinite(log_weights)
-    log_weights = np.where(possible, log_weights, log_weights[possible].min(initial=0.0) - 100.0)
-    # ArviZ smooths the weights of leaving out, which are one over the likelihood
-    rows = xr.DataArray(-log_weights[None], dims=SAMPLE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a high Pareto k is reported with what is made of it
-        smooth, k = rows.azstats.psislw(r_eff=1.0, dim=list(SAMPLE))
-    return smooth.to_numpy().reshape(-1), float(k)
+def _group(weight, effects, y, seed):
+    values = list(effects.at(y, ([seed, 4] for _ in y), keep=False))
+    kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace)]
+    y, values = y[kept], [values[n] for n in kept]
+    # relative to the standard normal
+    ratio = np.array([v.laplace for v in values]) + 0.5 * np.square(y).sum(axis=1)
+    scores = np.array([v.score for v in values]).reshape(y.shape) + y
+    return weight, y, ratio, scores, np.array([v.correction for v in values])
 
 
-def _resampled(weights: np.ndarray, rng) -> np.ndarray:
+def _room(count: int, size: int) -> np.ndarray:
+    """Rows for draws; pages that are not used take no room."""
+    if count * size <= IN_MEMORY:
+        return np.empty((count, size))
+    return np.memmap(tempfile.TemporaryFile(prefix="equipoise-draws-"), float, "w+", shape=(count, size))
+
+
+def _resampled(weights: np.ndarray, draws: int, rng) -> np.ndarray:
     """Systematic resampling, in random order."""
-    positions = (rng.random() + np.arange(weights.size)) / weights.size
+    positions = (rng.random() + np.arange(draws)) / draws
     chosen = np.minimum(np.searchsorted(np.cumsum(weights), positions), weights.size - 1)
     return rng.permutation(chosen)
