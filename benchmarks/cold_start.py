@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 
 STAGES = (
-    "start", "read", "imports", "design", "model graph", "functions", "callbacks", "coordinates", "quick look", "sampling",
-    "derived", "diagnostics", "paths", "answers left out", "netCDF", "tables", "checks", "figures", "page", "files", "rest",
+    "start", "read", "imports", "design", "model graph", "functions", "callbacks", "coordinates", "quick look", "sampling", "derived",
+    "diagnostics", "paths", "answers left out", "netCDF", "tables", "checks", "figures", "page", "files", "rest",
 )  # fmt: skip
 
 
