@@ -12,12 +12,14 @@ import pytest
 from numba import types
 from scipy import special, stats
 
-from equipoise.inference.laplace.coordinates import Coordinates, coordinates_at, in_coordinates
+from equipoise.inference.laplace.coordinates import Coordinates, in_coordinates
 from equipoise.inference.laplace.curvature import following, latent_curvature
 from equipoise.inference.laplace.density import _CALL, Density
 from equipoise.inference.laplace.mode import DONE, marginal_mode
+from equipoise.inference.laplace.population import bent, opened, stick
 from equipoise.inference.laplace.quantile import half_normal_position, log_half_normal
-from equipoise.inference.laplace.structure import Structure
+from equipoise.inference.laplace.refine import _bend, coordinates_at, levels
+from equipoise.inference.laplace.structure import Structure, structure_of
 from equipoise.models.likelihood import kept
 
 # with many beside -3 and 0, where the way of working it out changes
@@ -80,7 +82,7 @@ def places(rng, p, units, m, clinicians, k) -> Structure:
     population, unit, clinician = np.split(order, [p, p + units * m])
     return Structure(
         population, unit.reshape(units, m), clinician.reshape(clinicians, k), np.arange(clinicians) % units,
-        np.full(m, -1), np.full(k, -1), np.full(p, np.nan),
+        np.full(m, -1), np.full(k, -1), np.full(p, np.nan), np.full(p, -1), np.empty(0, int), np.empty((4, 0)), np.array([-1, -1]),
     )  # fmt: skip
 
 
@@ -151,17 +153,23 @@ def assert_same_density(mapped, own, coordinates, points):
     np.testing.assert_allclose(apart, apart[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("sizes", [*SIZES, (5, 3, 4, 7, 4)], ids=str)
+@pytest.mark.parametrize("sizes", [*SIZES, (8, 3, 4, 7, 4)], ids=str)
 def test_any_coordinates_keep_the_density(sizes):
-    """With standard deviations of every kind among the effects', whatever the map's arrays are."""
+    """With standard deviations, means, shares and a correlation of every kind among the parameters, whatever the map's arrays are."""
     rng = np.random.default_rng(sizes)
     p, units, m, clinicians, k = sizes
-    s = places(rng, *sizes)
-    log_unit = np.where(np.arange(p) % 2, np.nan, -0.7)
-    s = replace(s, log_unit=log_unit, unit_sd=np.arange(m) % (p + 1) - 1, clinician_sd=(np.arange(k) + 1) % (p + 1) - 1)
+    s, number = places(rng, *sizes), np.arange(p)
+    share = number[4:7:2] if p > 6 else number[1:2]
+    s = replace(
+        s, log_unit=np.where(number % 2, np.nan, -0.7), unit_sd=np.arange(m) % (p + 1) - 1, clinician_sd=(np.arange(k) + 1) % (p + 1) - 1,
+        mean_of=np.where(number == p - 1, 0, -1), share=share, sticks=0.5 + rng.random((4, share.size)), link=np.array([1, k - 1]),
+    )  # fmt: skip
+    s.log_unit[[*share, p - 1]] = np.nan
     roots = rng.normal(size=(units, m, m)), rng.normal(size=(clinicians, k, k))
     coordinates = Coordinates(
         s, *(0.3 * rng.normal(size=size) for size in (p, s.size)), np.tril(0.2 * rng.normal(size=(p, p))) + 0.5 * np.eye(p),
+        np.stack([0.2 * rng.normal(size=p), 1 + rng.random(p), rng.uniform(-0.9, 0.9, p)]), rng.random((2, p)),
+        0.2 * rng.normal(size=(m, p)), 0.2 * rng.normal(size=(k, p)), np.stack([rng.random(clinicians), rng.normal(size=clinicians)]),
         *(0.5 * rng.normal(size=size) for size in ((units, m, p), (clinicians, k, p), (clinicians, k, m))),
         *(root @ root.transpose(0, 2, 1) for root in roots),
     )  # fmt: skip

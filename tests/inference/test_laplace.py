@@ -114,7 +114,7 @@ def of_clinicians(clinicians, k) -> Structure:
     order = np.random.default_rng(1).permutation(1 + clinicians * k)
     return Structure(
         order[:1], np.empty((1, 0), int), order[1:].reshape(clinicians, k), np.zeros(clinicians, int),
-        np.empty(0, int), np.full(k, -1), np.full(1, np.nan),
+        np.empty(0, int), np.full(k, -1), np.full(1, np.nan), np.full(1, -1), np.empty(0, int), np.empty((4, 0)), np.array([-1, -1]),
     )  # fmt: skip
 
 
