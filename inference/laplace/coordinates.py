@@ -27,7 +27,6 @@ from numba.extending import intrinsic
 from ...models.likelihood import kept
 from ...models.likelihood.kept import njit
 from .mapping import back, keep, there
-from .quantile import log_half_normal
 from .structure import Structure
 
 

@@ -44,7 +44,7 @@ def _by_ratios(sd, growth, by_ratio, by_moved, by_own):
 
 @njit(nogil=True, error_model="numpy")
 def _grips(log_odds, level, grip):
-    """What a clinician's level tells of its rate at this correlation c: precision c^2 / (1 - c^2 + v), and c / (1 - c^2 + v) times its level.
+    """What a clinician's level tells of its rate at the correlation c: a precision c^2/(1 - c^2 + v), and c/(1 - c^2 + v) times the level.
 
     ``level`` (2, clinicians): v, the variance with which a level is known, and the level itself, both in its standard deviations.
     """

@@ -51,8 +51,8 @@ def coordinates_at(structure, x, latent, covariance, unit_follows, clinician_fol
     centre[s.clinician] = np.linalg.solve(own, (whole @ x[s.clinician][..., None]) - told[..., None])[..., 0]
     followed = np.linalg.solve(own, whole)
     found = replace(
-        start, log_sd=log_sd, centre=centre, scale=np.linalg.cholesky(covariance), unit_growth=unit_growth, clinician_growth=clinician_growth,
-        level=level, coupling=followed @ latent.coupling, unit_information=unit, clinician_information=clinician,
+        start, log_sd=log_sd, centre=centre, scale=np.linalg.cholesky(covariance), unit_growth=unit_growth,
+        clinician_growth=clinician_growth, level=level, coupling=followed @ latent.coupling, unit_information=unit, clinician_information=clinician,
         funnel=_funnel(s, log_sd, unit, covariance),
     )  # fmt: skip
     # the map follows much of its own accord; what is left of the dependence is linear
