@@ -10,9 +10,9 @@ import xarray as xr
 
 from .cores import available_cores
 
-# Trajectories are doubled once more after they turn. The U-turn criterion is ruled by the many well-scaled directions and
-# stops too early for the few slow ones (the correlation of level and rate, a standard deviation that may be zero).
-EXTRA_DOUBLINGS = 1
+# From this acceptance target on, as in a second try, trajectories are doubled once more after they turn: the U-turn criterion
+# is ruled by the many well-scaled directions and may stop too early for a slow one, such as a standard deviation near zero.
+STRICT = 0.9
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Sampling:
     tune: int = 1000
     chains: int = 4
     seed: int = 0
-    target_accept: float = 0.9
+    target_accept: float = 0.8
 
     def stricter(self) -> Sampling:
         """The settings of a second try."""
@@ -78,7 +78,7 @@ def sample(compiled, settings: Sampling, progress: bool = True, cores: int | Non
         cores=cores,
         seed=settings.seed,
         target_accept=settings.target_accept,
-        extra_doublings=EXTRA_DOUBLINGS,
+        extra_doublings=int(settings.target_accept > STRICT),
         progress_bar=progress,
         save_warmup=False,
     )

@@ -52,8 +52,8 @@ def coordinates_at(structure, x, latent, covariance, unit_follows, clinician_fol
     followed = np.linalg.solve(own, whole)
     found = replace(
         start, log_sd=log_sd, centre=centre, scale=np.linalg.cholesky(covariance), unit_growth=unit_growth,
-        clinician_growth=clinician_growth, level=level, coupling=followed @ latent.coupling, unit_information=unit, clinician_information=clinician,
-        funnel=_funnel(s, log_sd, unit, covariance),
+        clinician_growth=clinician_growth, level=level, coupling=followed @ latent.coupling, unit_information=unit,
+        clinician_information=clinician, funnel=_funnel(s, log_sd, unit, covariance),
     )  # fmt: skip
     # the map follows much of its own accord; what is left of the dependence is linear
     found = replace(found, unit_follows=unit_follows - _followed(found)[0])
@@ -152,7 +152,6 @@ def _diagonal(blocks):
 
 
 AT = 1.5  # standard normal quantiles that the bent marginal keeps, with the median
-STRAIGHT = 0.02  # a fall of the log density, relative to the normal's, that is as good as none
 OUTWARD = (1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
 FALL = 9.0  # of the log density, beyond which there is nothing
 
@@ -211,8 +210,9 @@ def _bend(points, values):
     grid = np.linspace(points[0], points[-1], 2001)
     # what is interpolated is what it differs by from a normal, which bends less
     log = PchipInterpolator(points, values + points**2 / 2)(grid) - grid**2 / 2
-    mass = np.cumsum(np.exp(log - log.max()))
-    low, middle, high = np.interp(ndtr([-AT, 0.0, AT]), mass / mass[-1], grid)
+    density = np.exp(log - log.max())
+    mass = np.cumsum(density)
+    low, middle, high = np.interp(ndtr([-AT, 0.0, AT]), (mass - density / 2) / mass[-1], grid)
     turn = (high + low - 2 * middle) / (2 * np.log(np.cosh(AT)))
     slope = (high - low) / (2 * AT)
     return middle, slope, np.clip(turn, -0.8 * slope, 0.8 * slope)

@@ -18,8 +18,8 @@ from equipoise.inference.laplace.density import _CALL, Density
 from equipoise.inference.laplace.mode import DONE, marginal_mode
 from equipoise.inference.laplace.population import bent, opened, stick
 from equipoise.inference.laplace.quantile import half_normal_position, log_half_normal
-from equipoise.inference.laplace.refine import _bend, coordinates_at, levels
-from equipoise.inference.laplace.structure import Structure, structure_of
+from equipoise.inference.laplace.refine import _bend, coordinates_at
+from equipoise.inference.laplace.structure import Structure
 from equipoise.models.likelihood import kept
 
 # with many beside -3 and 0, where the way of working it out changes
@@ -45,6 +45,62 @@ def test_a_standard_deviation_as_a_normal_quantile(r):
     assert np.isclose(np.exp(log_slope), slope, rtol=1e-10)
     assert np.isclose(slope_of_log, (above[2] - below[2]) / (2 * step), rtol=1e-5, atol=1e-7)
     assert np.isclose(half_normal_position(value), r, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("y", [-30.0, -2.0, 0.0, 0.7, 30.0])
+def test_a_bent_coordinate(y):
+    shift, slope, turn, step = 0.3, 1.2, -0.7, 1e-5
+    value, d, of_log = bent(y, shift, slope, turn)
+    assert np.isclose(value, shift + slope * y + turn * np.log(np.cosh(y)), rtol=1e-12)
+    above, below = bent(y + step, shift, slope, turn), bent(y - step, shift, slope, turn)
+    assert np.isclose(d, (above[0] - below[0]) / (2 * step), rtol=1e-8)
+    assert np.isclose(of_log, (np.log(above[1]) - np.log(below[1])) / (2 * step), atol=1e-8)
+
+
+@pytest.mark.parametrize("low, high", [(2.0, 4.0), (0.7, 9.0)])
+def test_a_share_as_nearly_a_normal_quantile(low, high):
+    """Under its beta prior it has about a normal's tails; log odds would have a straight one."""
+    middle, slope = special.digamma(low) - special.digamma(high), np.sqrt(special.polygamma(1, low) + special.polygamma(1, high))
+
+    def log_density(r):
+        odds, _, log_slope, _ = stick(r, middle, slope, low, high)
+        return low * odds - (low + high) * np.logaddexp(0, odds) + log_slope
+
+    for r in (-5.0, -1.0, 0.0, 2.0, 5.0):
+        step = 1e-4
+        above, below = stick(r + step, middle, slope, low, high), stick(r - step, middle, slope, low, high)
+        _, d, log_d, of_log = stick(r, middle, slope, low, high)
+        assert np.isclose(d, (above[0] - below[0]) / (2 * step), rtol=1e-7) and np.isclose(np.exp(log_d), d)
+        assert np.isclose(of_log, (above[2] - below[2]) / (2 * step), atol=1e-4)
+    for far in (-40.0, 40.0):  # curvature of a normal of variance 1, nearly
+        curved = log_density(far + 1) + log_density(far - 1) - 2 * log_density(far)
+        assert np.isclose(curved, -1, atol=0.1)
+
+
+def test_a_mean_of_effects_is_known_the_less_the_more_they_differ():
+    """Variance of the mean of 5 measured effects and something else, by how much the effects differ."""
+    effects, own, other = 0.3, 0.2, 0.05
+
+    def variance(sd):
+        return other + (sd**2 + own) / 5
+
+    share = (effects**2 + own) / 5 / variance(effects)
+    for ratio in (1e-3, 0.5, 1.0, 4.0):
+        log, slope = opened(np.log(ratio), share, own / effects**2)
+        assert np.isclose(np.exp(2 * log), variance(effects * ratio) / variance(effects))
+        step = 1e-6
+        above, below = (opened(np.log(ratio) + sign * step, share, own / effects**2)[0] for sign in (1, -1))
+        assert np.isclose(slope, (above - below) / (2 * step), atol=1e-6)
+
+
+def test_what_bends_a_skewed_marginal_straightens_it():
+    points = np.array([-8, -6, -4.5, -3, -2, -1, 0, 1, 2, 3, 4.5, 6, 8.0])
+    np.testing.assert_allclose(_bend(points, -0.5 * points**2), (0, 1, 0), atol=2e-3)
+    gamma = stats.loggamma(2.0)  # a long left tail
+    mode, scale = np.log(2.0), 1 / np.sqrt(2.0)  # and the curvature at the mode
+    shift, slope, turn = _bend(points, gamma.logpdf(mode + scale * points))
+    for y in (-1.5, 0.0, 1.5):
+        assert np.isclose(gamma.cdf(mode + scale * bent(y, shift, slope, turn)[0]), stats.norm.cdf(y), atol=0.01)
 
 
 # --- densities that are known -----------------------------------------------------------------------------------------
