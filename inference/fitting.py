@@ -31,7 +31,7 @@ VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy
 @takes_scheduler
 def fit(
     model, study, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int | None = None,
-    target_accept: float = 0.9, compare_spreads: bool = False, progress: bool = True, cores: int | None = None,
+    target_accept: float = 0.8, compare_spreads: bool = False, progress: bool = True, cores: int | None = None,
     retry_above: float = RHAT_LIMIT, method: str = "nuts", scheduler=None, workers: int | None = None,
 ) -> Fit:  # fmt: skip
     """Estimate alpha, beta and C* of every clinician and unit.
