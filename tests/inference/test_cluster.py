@@ -112,7 +112,7 @@ def test_a_chain_that_is_stopped_has_the_first_draws_of_the_whole_one(fits, stud
     """As on Ctrl-C: a worker ends its chain with what it has."""
     model = CapacityModel()
     compiled = sampling.well_scaled(sampling.compile_model(model.build(study)), model, study)
-    how = {"draws": 100_000, "tune": 60, "seed": 5, "target_accept": 0.9, "extra_doublings": sampling.EXTRA_DOUBLINGS}
+    how = {"draws": 100_000, "tune": 60, "seed": 5, "target_accept": 0.9, "extra_doublings": 0}
     made = []
     tree = chains.sample_one(
         compiled, how | {"progress_bar": False, "save_warmup": False}, 2, stopped=lambda: bool(made) and made[-1] > 90, tell=made.append
