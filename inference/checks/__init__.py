@@ -29,7 +29,7 @@ CHECKS: dict[str, bool] = {
     "calibration": True,
 }
 # of a quick look these are made too; the rest take longer than it does, or need the sampler
-QUICK = ("sampling", "predictive", "dropout", "prior_predictive", "learnt")
+QUICK = ("sampling", "predictive", "dropout", "learnt")
 LEFT_OUT = "Not done: a quick look leaves it out; sample for it."
 # of large studies these are made on the clinicians whose replicated and left-out answers were kept
 OF_PANEL = ("predictive", "loo", "loo_pit", "dropout", "prior_predictive")

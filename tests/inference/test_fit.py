@@ -383,7 +383,7 @@ def test_a_quick_look_makes_the_checks_that_are_quick(real, quick_look):
     found = fit.checks()
     assert list(found) == list(CHECKS)
     made = {name for name, check in found.items() if "quick look leaves it out" not in check.sentence}
-    assert made == {"sampling", "predictive", "dropout", "prior_predictive", "learnt"}
+    assert made == {"sampling", "predictive", "dropout", "learnt"}
     assert found["sampling"].passed and "0.31" in found["sampling"].sentence and "50" in found["sampling"].sentence
     doubted, *_ = quick_look(("DO NOT TRUST: the weights are bad",))
     assert doubted.checks(only=["sampling"])["sampling"].passed is False
