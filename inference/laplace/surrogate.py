@@ -16,6 +16,7 @@ RIDGE = 10.0  # precision of the coefficients around 0, where a score's own is 1
 CORRECTION_RIDGE = 3.0  # ... of those of Laplace's next terms, of which only values are known
 LEAST = 4.0  # below the median of the log ratio, that it counts at least: no region is left out
 CAP = 0.999  # the share of the base's points whose ratios count in full
+FURTHEST = 3.0  # standard deviations along an axis, beyond which a polynomial that was fitted nearer would run away
 POOL = 50_000  # points of the base at a time from which draws are chosen
 REBASED = 2  # times that the base is moved to where the draws are
 
@@ -49,7 +50,8 @@ class Surrogate:
     high: float = np.inf
 
     def polynomial(self, y: np.ndarray) -> np.ndarray:
-        """At points (n, p)."""
+        """At points (n, p); further out than `FURTHEST` it goes on as it was there."""
+        y = np.clip(y, -FURTHEST, FURTHEST)
         squares = np.square(y)
         found = y @ self.linear + ((y @ self.quadratic.T) * y).sum(axis=1)
         return found + ((squares @ self.cubic) * y).sum(axis=1) + np.square(squares) @ self.quartic
