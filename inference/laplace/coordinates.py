@@ -1,17 +1,21 @@
 """The sampler's coordinates: those in which Laplace's approximation of the posterior is a standard normal.
 
-With theta the population's parameters (standard deviations as normal quantiles, see `quantile`), w the standardised effects of
-a unit or a clinician, and y standard normal under the approximation,
+With theta the population's parameters (standard deviations and shares as normal quantiles, see `population`), w the standardised
+effects of a unit or a clinician, y standard normal under the approximation, and t the bent y_theta,
 
-    theta = centre + S y_theta
-    w     = (R'R)^-1 D (I + J) w0 + R^-1 y_w,     R'R = I + D J D .
+    theta = centre + F S t
+    w     = (R'R)^-1 (D (I + J) w0 + g) + R^-1 y_w,     R'R = I + D J D + G .
 
-J is the information that the study adds, at the centre, to the effects' own precision of 1, D the effects' standard deviations
-relative to the centre's, and w0 where the mode is expected: the centre, how it follows theta, and for a clinician less how it
-follows its unit. At the centre D is I and w = w0 + R^-1 y_w. An effect that the study knows well thus follows what it knows (as if
-it were centred), one of which it knows nothing follows its prior (as if it were not), and the rest lie between, each by its own
-weight, also where a standard deviation is far from the centre's (compare Papaspiliopoulos, Roberts & Skoeld 2007, Statistical
-Science 22). The log of the map's Jacobian is added, so that the density is the model's own, whatever the approximation is worth.
+J is the information that the study adds, at the centre, to the effects' own precision of 1; D scales its root: the effects' standard
+deviations relative to the centre's, times how the information grows with theta. w0 is where the mode is expected: the centre, how it
+follows theta, and for a clinician less how it follows its unit. G and g are what a clinician's level, which is integrated out, tells of
+its rate at the correlation of the two: c^2/(1 - c^2 + v) and c/(1 - c^2 + v) times the level, with v the variance with which it is
+known; they depend on no standard deviation. F widens means of units' effects where units differ more. At the centre F and D are I.
+
+An effect that the study knows well thus follows what it knows (as if it were centred), one of which it knows nothing follows its prior
+(as if it were not), and the rest lie between, each by its own weight, also where a standard deviation or the correlation is far from
+the centre's (compare Papaspiliopoulos, Roberts & Skoeld 2007, Statistical Science 22). The log of the map's Jacobian is added, so that
+the density is the model's own, whatever the approximation is worth.
 """
 
 from __future__ import annotations

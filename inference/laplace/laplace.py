@@ -53,7 +53,7 @@ class Laplace:
             s, found.at.x, found.at.latent, self.covariance, found.unit_follows, found.clinician_follows,
             growth(density, s, found, np.sqrt(np.diag(self.covariance))), levels(density, s, found.at.x),
         )  # fmt: skip
-        return bent_marginals(density, straight, found.at)
+        return bent_marginals(density, straight, found)
 
     def sampler(self):
         """The compiled model in the sampler's coordinates."""

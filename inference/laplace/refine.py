@@ -152,39 +152,40 @@ def _diagonal(blocks):
 
 
 AT = 1.5  # standard normal quantiles that the bent marginal keeps, with the median
-OUTWARD = (1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
+FAR = 2.0  # where a normal's log density has fallen by 2, and what is as good as that
+STRAIGHT = 0.05
+OUTWARD = (1.0, FAR, 3.0, 4.5, 6.0, 8.0)
 FALL = 9.0  # of the log density, beyond which there is nothing
 
 
-def bent_marginals(density, found: Coordinates, at) -> Coordinates:
+def bent_marginals(density, found: Coordinates, approximation) -> Coordinates:
     """With each of the population's coordinates bent so that its own marginal, cut along its axis, is nearly a standard normal.
 
     Parameters
     ----------
     density : Density, in `plain` coordinates
     found : Coordinates
-    at : Conditional
-        The mode.
+    approximation : Approximation
     """
     bend = found.bend.copy()
+    top = approximation.at.log_marginal
     for k in range(bend.shape[1]):
-        points, values = [0.0], [_log_marginal(density, found, at, k, 0.0)[0]]
-        for side in (1.0, -1.0):
-            near = at
+        both = [_log_marginal(density, found, approximation, k, t) - top for t in (-FAR, FAR)]
+        if np.abs(np.add(both, FAR**2 / 2)).max() < STRAIGHT:
+            continue
+        points, values = [0.0], [0.0]
+        for side, far in zip((-1.0, 1.0), both, strict=True):
             for size in OUTWARD:
-                value, near = _log_marginal(density, found, near, k, side * size)
-                if not np.isfinite(value):
-                    break
                 points.append(side * size)
-                values.append(value)
-                if value < values[0] - FALL:
+                values.append(far if size == FAR else _log_marginal(density, found, approximation, k, side * size) - top)
+                if not values[-1] > -FALL:
                     break
         bend[:, k] = _bend(np.array(points), np.array(values))
     return replace(found, bend=bend)
 
 
-def _log_marginal(density, found, near, k, t):
-    """Log density of the coordinate k at t, the others at 0, and the effects' mode there."""
+def _log_marginal(density, found, approximation, k, t):
+    """Log density of the coordinate k at t, the others at 0, effects integrated out by Laplace's method."""
     s = found.structure
     moved = found.scale[:, k] * t
     theta, logs = found.centre[s.population] + moved, 0.0
@@ -194,18 +195,17 @@ def _log_marginal(density, found, near, k, t):
         wider = opened(log_sd - found.log_sd[sd], *found.funnel[:, a])[0]
         theta[a] = found.centre[s.population[a]] + moved[a] * np.exp(wider)
         logs += wider
-    x = near.x.copy()
-    x[s.population] = theta
-    there = conditional_mode(density, s, x)
-    return there.log_marginal + logs, there if np.isfinite(there.log_marginal) else near
+    return conditional_mode(density, s, approximation.predicted(s, theta)).log_marginal + logs
 
 
 def _bend(points, values):
     """Shift, slope and turn of `population.bent` that give three quantiles of the density with these logs at these points."""
     straight = 0.0, 1.0, 0.0
     order = np.argsort(points)
-    points, values = points[order], values[order] - values.max()
-    if points[0] > -2 or points[-1] < 2:
+    points, values = points[order], values[order]
+    finite = np.isfinite(values)
+    points, values = points[finite], values[finite]
+    if points[0] > -FAR or points[-1] < FAR:
         return straight
     grid = np.linspace(points[0], points[-1], 2001)
     # what is interpolated is what it differs by from a normal, which bends less
