@@ -16,7 +16,7 @@ RIDGE = 10.0  # precision of the coefficients around 0, where a score's own is 1
 CORRECTION_RIDGE = 3.0  # ... of those of Laplace's next terms, of which only values are known
 LEAST = 4.0  # below the median of the log ratio, that it counts at least: no region is left out
 CAP = 0.999  # the share of the base's points whose ratios count in full
-FURTHEST = 3.0  # standard deviations along an axis, beyond which a polynomial that was fitted nearer would run away
+FURTHEST = 3.0  # standard deviations of the points fitted to, beyond which a polynomial would run away
 POOL = 50_000  # points of the base at a time from which draws are chosen
 REBASED = 2  # times that the base is moved to where the draws are
 
@@ -32,6 +32,8 @@ class Surrogate:
         Upper triangular: of y_i y_j.
     cubic : array (p, p)
         [i, j]: of y_i^2 y_j.
+    box : array (2, p)
+        Where the polynomial holds.
     mean : array (p)
         Of the base.
     root : array (p, p)
@@ -44,14 +46,15 @@ class Surrogate:
     quadratic: np.ndarray
     cubic: np.ndarray
     quartic: np.ndarray
+    box: np.ndarray
     mean: np.ndarray
     root: np.ndarray
     low: float = -np.inf
     high: float = np.inf
 
     def polynomial(self, y: np.ndarray) -> np.ndarray:
-        """At points (n, p); further out than `FURTHEST` it goes on as it was there."""
-        y = np.clip(y, -FURTHEST, FURTHEST)
+        """At points (n, p); outside the box it goes on as it is at its edge."""
+        y = np.clip(y, *self.box)
         squares = np.square(y)
         found = y @ self.linear + ((y @ self.quadratic.T) * y).sum(axis=1)
         return found + ((squares @ self.cubic) * y).sum(axis=1) + np.square(squares) @ self.quartic
@@ -97,7 +100,8 @@ def fitted(groups, rng: np.random.Generator) -> Surrogate:
     ----------
     groups : sequence of (weight, y, ratio, scores, correction)
         Each with the weight of its residuals; ``y`` (n, p), ``ratio`` (n), the log of Laplace's integrated density over the
-        standard normal's, ``scores`` (n, p), its derivatives, and ``correction`` (n), what the expansion's next terms add.
+        standard normal's, ``scores`` (n, p), its derivatives, and ``correction`` (n), what the expansion's next terms add. The last
+        group's points lie as the surrogate's are to lie.
     rng : Generator
     """
     rows, wanted, simple, corrections = [], [], [], []
@@ -116,7 +120,9 @@ def fitted(groups, rng: np.random.Generator) -> Surrogate:
     quadratic = np.zeros((p, p))
     quadratic[pairs] = upper
     quadratic[every, every] += more[p:]
-    return Surrogate(linear + more[:p], quadratic, cubic.reshape(p, p), quartic, np.zeros(p), np.eye(p)).bounded(rng)
+    middle, reach = y.mean(axis=0), FURTHEST * y.std(axis=0)
+    box = np.stack([middle - reach, middle + reach])
+    return Surrogate(linear + more[:p], quadratic, cubic.reshape(p, p), quartic, box, np.zeros(p), np.eye(p)).bounded(rng)
 
 
 def _features(y):
