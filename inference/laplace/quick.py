@@ -8,20 +8,23 @@ trust it.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..psis import smoothed
+from ..psis import HIGH_K, smoothed
 from .inner import integrated
 from .laplace import Laplace
-from .surrogate import Surrogate, fitted
+from .surrogate import fitted
 
-PILOTS = 8  # points for each of the population's parameters that the polynomial is fitted to
+PILOTS = 12  # points for each of the population's parameters that the polynomial is fitted to
 LEAST_PILOTS = 64
+REFITS = 3  # of the polynomial, with the points of the greatest weights
+ENOUGH = 0.3  # effective share of the first proposals from which there is no refit
 FIRST = 0.3  # weight of the first of two sets of such points, which lie less well
 CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
 MOST_PROPOSALS = 8  # for each draw asked for
@@ -124,41 +127,43 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     seed : int
     """
     s = effects.structure
-    p = s.population.size
     rng = np.random.default_rng([seed, 1])
-    surrogate = _surrogate(effects, max(PILOTS * p, LEAST_PILOTS), rng, seed)
     rows = _room(MOST_PROPOSALS * draws, s.size)
-    log_weights, wanted = np.empty(0), draws
-    while True:
-        points = surrogate.draw(wanted, rng)
-        made = log_weights.size
-        found = np.full(wanted, -np.inf)
-        for n, value in enumerate(effects.at(points, ([seed, 2, made + n] for n in range(wanted)))):
-            rows[made + n] = value.draw
-            if np.isfinite(value.laplace):
-                found[n] = value.laplace + value.correction
-        found -= surrogate.log_density(points)
-        log_weights = np.append(log_weights, found)
-        made += wanted
-        weights, k = smoothed(log_weights)
-        effective = 1 / float(np.square(weights).sum())
-        wanted = min(MOST_PROPOSALS * draws - made, int(np.ceil((draws - effective) / max(effective / made, LEAST_RATE))))
-        if wanted <= 0:
+    pilots = max(PILOTS * s.population.size, LEAST_PILOTS)
+    groups = [_group(FIRST, *_evaluated(effects, rng.standard_normal((pilots, s.population.size)), seed, 0))]
+    groups.append(_group(1.0, *_evaluated(effects, fitted(groups, rng).draw(pilots, rng), seed, 0)))
+    for again in range(REFITS, -1, -1):
+        surrogate = fitted(groups, rng)
+        log_weights, made, wanted = np.empty(0), 0, min(max(draws // 4, pilots), draws)
+        while wanted > 0:
+            points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows)
+            log_weights = np.append(log_weights, [v.laplace + v.correction for v in values] - surrogate.log_density(points))
+            first, made = made == 0, made + wanted
+            weights, k = smoothed(log_weights)
+            effective = 1 / float(np.square(weights).sum())
+            if first and again and (effective < ENOUGH * made or k > HIGH_K - 0.1):
+                best = np.argsort(-weights)[:pilots]
+                groups.append(_group(1.0, points[best], [values[n] for n in best]))
+                break
+            wanted = min(MOST_PROPOSALS * draws - made, math.ceil((draws - effective) / max(effective / made, LEAST_RATE)))
+        else:
             return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, made)
 
 
-def _surrogate(effects, pilots: int, rng, seed: int) -> Surrogate:
-    """Fitted at points of a standard normal, and then where that says that the posterior lies."""
-    first = _group(FIRST, effects, rng.standard_normal((pilots, effects.structure.population.size)), seed)
-    points = fitted([first], rng).draw(pilots, rng)
-    return fitted([first, _group(1.0, effects, points, seed)], rng)
+def _evaluated(effects, points, seed: int, made: int, rows=None):
+    """The points and what comes out there; draws of the effects fill ``rows`` from ``made`` on."""
+    values = []
+    for n, value in enumerate(effects.at(points, ([seed, 2, made + n] for n in range(len(points))), rows is not None)):
+        if rows is not None:
+            rows[made + n] = value.draw
+        values.append(replace(value, draw=None))
+    return points, values
 
 
-def _group(weight, effects, y, seed):
-    values = list(effects.at(y, ([seed, 4] for _ in y), keep=False))
+def _group(weight: float, y, values):
+    """What the surrogate is fitted to: relative to the standard normal, without points at which nothing comes out."""
     kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace)]
     y, values = y[kept], [values[n] for n in kept]
-    # relative to the standard normal
     ratio = np.array([v.laplace for v in values]) + 0.5 * np.square(y).sum(axis=1)
     scores = np.array([v.score for v in values]).reshape(y.shape) + y
     return weight, y, ratio, scores, np.array([v.correction for v in values])
