@@ -31,6 +31,7 @@ WAIT_SCHEDULER, WAIT_WORKERS = 5, 60  # seconds
 MUST_AGREE = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "numpy")
 ROOMS = ("datasets", "models", "inference")
 UNDER_WAY = 2  # blocks for each thread of the workers: one that is worked on, and the next
+MOST_OF_LIMIT = 0.95  # of a worker's memory, at which Dask ends it
 MOST_PREPARED = 3  # that a worker keeps: as many as there are assumptions on the spread
 
 _PREPARED: dict[str, Any] = {}  # of this process
@@ -143,6 +144,7 @@ def _client(scheduler, workers, opened: ExitStack):
     check_scheduler(scheduler)
     from distributed import Client, LocalCluster
 
+    opened.enter_context(_quiet())
     if isinstance(scheduler, Client):
         client = scheduler
     elif scheduler == LOCAL:
@@ -208,6 +210,32 @@ def _everywhere(client, function, *args) -> dict[str, str]:
     except Exception as error:  # whatever that function raises there
         found["the scheduler"] = error
     return {where: value if isinstance(value, str) else "absent" for where, value in found.items()}
+
+
+def need_memory(client, needed: float, what: str) -> None:
+    """Raise `UserError` where a worker's limit is less than the bytes that something needs there."""
+    limits = {w: facts.get("memory_limit") for w, facts in client.scheduler_info(n_workers=-1)["workers"].items()}
+    small = {worker: limit for worker, limit in limits.items() if limit and needed > MOST_OF_LIMIT * limit}
+    if small:
+        worker, limit = min(small.items(), key=lambda item: item[1])
+        raise UserError(
+            f"{what} needs about {needed / 1e9:.1f} GB of a worker's memory, and the worker {worker} may have {limit / 1e9:.1f} GB. Give "
+            "workers more (`dask worker --memory-limit`, or fewer of them on a machine), or ask for fewer draws."
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What becomes of a cluster is told in our own messages."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]  # which have levels of their own
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def source_digest() -> str:

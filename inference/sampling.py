@@ -92,7 +92,7 @@ def _on_workers(client, compiled, settings: Sampling, source, how: dict, progres
     from .laplace.coordinates import coordinates_of
 
     made_from = Source(*source, coordinates_of(compiled))
-    found = dict(enumerate(sample_chains(client, made_from, how, settings.chains, progress)))
+    found = dict(enumerate(sample_chains(client, made_from, how, settings.chains, compiled.n_expanded, progress)))
     lengths = np.array([length_of(tree)[0] for _, tree in found.values()], int)
     complete = lengths.size == settings.chains and bool((lengths == settings.draws).all())
     chains, length = largest_whole(lengths)

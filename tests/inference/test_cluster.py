@@ -133,7 +133,7 @@ def test_what_chains_there_are_is_kept(monkeypatch):
         return number, xr.DataTree.from_dict({"posterior": x, "sample_stats": energy})
 
     monkeypatch.setattr(sampling, "client_in_use", lambda: "a client")
-    compiled = type("Compiled", (), {"logp_func": None})
+    compiled = type("Compiled", (), {"logp_func": None, "n_expanded": 3})
     settings = sampling.Sampling(draws=10, tune=5, chains=3, seed=1)
     for lengths, kept in [({0: 10, 2: 8}, [0, 2]), ({1: 10}, [1]), ({0: 10, 1: 2, 2: 10}, [0, 2])]:
         monkeypatch.setattr(chains, "sample_chains", lambda *given, found=lengths: [chain(c, n) for c, n in found.items()])
@@ -220,6 +220,16 @@ def test_what_else_must_agree(monkeypatch, function, theirs, message):
     monkeypatch.setattr(cluster, "_everywhere", everywhere)
     with pytest.raises(UserError, match=message):
         cluster.check_versions(None)
+
+
+def test_a_chain_that_is_too_large_for_a_worker_is_refused():
+    workers = {"w1": {"memory_limit": 4_000_000_000}, "w2": {"memory_limit": 2_000_000_000}, "w3": {"memory_limit": None}}
+    client = type("Client", (), {"scheduler_info": lambda self, n_workers: {"workers": workers}})()
+    needed = chains.bytes_of_chain(100_000, 1000, 500)
+    assert needed == 8 * 100_000 * (1500 + 1500 + 1000) + chains.OF_PROCESS
+    with pytest.raises(UserError, match=r"a chain needs about 3\.8 GB .* the worker w2 may have 2\.0 GB.*fewer draws"):
+        cluster.need_memory(client, needed, "a chain")
+    cluster.need_memory(client, chains.bytes_of_chain(100, 1000, 500), "a chain")
 
 
 @pytest.mark.parametrize(("address", "message"), [("tcp://127.0.0.1:9", "cannot be reached"), ("here", "cannot be reached")])
