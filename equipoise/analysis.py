@@ -243,6 +243,14 @@ class Analysis:
         asked = self.spec.compute
         return nullcontext() if is_asked() else on_cluster(scheduler or asked.scheduler, workers or asked.workers)
 
+    def needs_sampling(self, what: str) -> None:
+        """Raise `UserError` where the file asks for a quick look and ``what`` is for the full posterior."""
+        if self.spec.sampling.method == "laplace":
+            raise UserError(
+                f"{self.path}, [sampling] method: \"laplace\" is a quick look, and {what} is for the full posterior. Write method ="
+                ' "nuts", or leave the line out.'
+            )
+
     @property
     def sampling(self) -> dict[str, Any]:
         """Arguments of `equipoise.fit`, defaults filled in."""

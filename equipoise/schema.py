@@ -106,6 +106,7 @@ class SamplingTable(Table):
     chains: Annotated[int, Field(ge=1)] = 4
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     target_accept: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+    method: Literal["nuts", "laplace"] = "nuts"
     compare_spreads: bool = True
 
 

@@ -115,7 +115,7 @@ def sample_one(compiled, settings: dict, chain: int, stopped: Callable = lambda:
 
     sampler = nutpie.sample(
         replace(compiled, initial_point_func=start), chains=chain + 1, cores=chain + 1, blocking=False, return_raw_trace=True,
-        progress_callback=watch, progress_rate=int(1000 * LOOK), **settings,
+        progress_bar=False, progress_callback=watch, progress_rate=int(1000 * LOOK), **settings,
     )  # fmt: skip
     try:
         while not (done.wait(LOOK) or _has_ended(sampler) or stopped()):
@@ -161,11 +161,13 @@ def bytes_of_chain(numbers: int, draws: int, tune: int) -> float:
     return 8.0 * numbers * (2 * (draws + tune) + draws) + OF_PROCESS
 
 
-def sample_chains(client, source: Source, settings: dict, chains: int, numbers: int, progress: bool) -> list[tuple[int, xr.DataTree]]:
+def sample_chains(
+    client, source: Source, settings: dict, chains: int, numbers: int, progress: bool, meanwhile: Callable | None = None,
+) -> list[tuple[int, xr.DataTree]]:  # fmt: skip
     """Chains on workers, in their order, with those draws that each has; Ctrl-C ends them with what they have.
 
     A chain whose worker is lost is sampled again on another one. If one is given up, the others are kept. ``numbers`` is how many
-    a draw has.
+    a draw has; ``meanwhile`` is done here while they run.
 
     Raises
     ------
@@ -181,7 +183,9 @@ def sample_chains(client, source: Source, settings: dict, chains: int, numbers: 
     if progress:
         workers = len(client.nthreads())
         print(f"{chains} chains over {workers} worker{'s' * (workers > 1)} of {client.scheduler.address} ...", flush=True)
-    done = share_out(client, _sample, given, jobs, interrupted=lambda: client.run(_stop, run, on_error="ignore"))
+    done = share_out(
+        client, _sample, given, jobs, interrupted=lambda: client.run(_stop, run, on_error="ignore"), meanwhile=meanwhile
+    )
     with _bar(client, run, chains, total, progress) as show, closing(done):
         try:
             for _, (c, tree) in done:

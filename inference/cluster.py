@@ -272,7 +272,7 @@ def prepared(key: str, prepare: Callable, given: Any):
 
 def share_out(
     client, function: Callable, given: Any, jobs: Iterable[tuple[Any, Any]], under_way: int | None = None,
-    interrupted: Callable | None = None,
+    interrupted: Callable | None = None, meanwhile: Callable | None = None,
 ) -> Iterator[tuple[Any, Any]]:  # fmt: skip
     """``function(given, job)`` on the workers for each (name, job): pairs of name and result, in the order they are done.
 
@@ -290,6 +290,8 @@ def share_out(
         At most so many at a time, as where jobs or results are large. None: all of them.
     interrupted : function (), optional
         Called on the first Ctrl-C, which then does not end this: it is to make the jobs come to an end.
+    meanwhile : function (), optional
+        What to do here once the jobs are sent.
 
     Raises
     ------
@@ -316,6 +318,9 @@ def share_out(
         send(under_way)
         while names:
             try:
+                if meanwhile is not None:
+                    now, meanwhile = meanwhile, None
+                    now()
                 future = next(done)
             except KeyboardInterrupt:
                 if interrupted is None:

@@ -18,7 +18,7 @@ from ..datasets.errors import UserError, is_number, nearest
 from ..datasets.score import Score
 from . import regimes
 from .cluster import block_by_block
-from .convergence import SAMPLE, measures
+from .convergence import SAMPLE
 from .options import Option, Population, check_points, check_prob, read_comparisons, read_population, title
 
 LN10 = float(np.log(10.0))
@@ -168,7 +168,7 @@ def estimands(fit, *, prob: float = 0.89, **asked) -> pd.DataFrame:
     values = _values(clinicians, wanted)
     if not values:
         raise UserError(NOTHING)
-    return _table(values, clinicians, wanted, prob)
+    return _table(values, clinicians, wanted, prob, fit.measures)
 
 
 def request_of(fit, **asked) -> Request:
@@ -350,7 +350,7 @@ def _time_scale(c: _Clinicians, option: Option) -> tuple[float, float]:
     return float(max(typical)), float(max(longest + typical))
 
 
-def _table(values: dict, c: _Clinicians, wanted: Request, prob: float) -> pd.DataFrame:
+def _table(values: dict, c: _Clinicians, wanted: Request, prob: float, measures) -> pd.DataFrame:
     order = {name: n for n, name in enumerate(ALL_ESTIMANDS)}
     pairs = {pair: n for n, pair in enumerate(wanted.comparisons)}
     keys = sorted(values, key=lambda key: (key[1] is None, pairs.get(key[:2], -1), order[key[2]]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,11 +61,12 @@ def well_scaled(compiled, model, study, design=None):
 
 def sample(
     compiled, settings: Sampling, progress: bool = True, cores: int | None = None, source: tuple | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> tuple[xr.DataTree, bool]:  # fmt: skip
     """Draws and sampler statistics, and whether the run is complete.
 
-    Ctrl-C stops the chains and keeps what they have after warm-up. Inside `cluster.on_cluster` chains with a ``source``, the
-    model and the study, are sampled on its workers; the draws are the same.
+    Ctrl-C stops the chains and keeps what they have after warm-up. ``meanwhile`` is done while they run, and given up by Ctrl-C too.
+    Inside `cluster.on_cluster` chains with a ``source``, the model and the study, are sampled on its workers; the draws are the same.
 
     Raises
     ------
@@ -75,24 +77,40 @@ def sample(
 
     how = {
         "draws": settings.draws, "tune": settings.tune, "seed": settings.seed, "target_accept": settings.target_accept,
-        "extra_doublings": EXTRA_DOUBLINGS, "progress_bar": progress, "save_warmup": False,
+        "extra_doublings": EXTRA_DOUBLINGS, "save_warmup": False,
     }  # fmt: skip
     client = None if source is None else client_in_use()
     if client is not None:
-        return _on_workers(client, compiled, settings, source, how | {"progress_bar": False}, progress)
-    tree = nutpie.sample(compiled, chains=settings.chains, cores=cores or min(settings.chains, available_cores()), **how)
+        return _on_workers(client, compiled, settings, source, how, progress, meanwhile)
+    cores = cores or min(settings.chains, available_cores())
+    running = nutpie.sample(
+        compiled, chains=settings.chains, cores=cores, progress_bar=progress, blocking=meanwhile is None, **how
+    )
+    tree = running if meanwhile is None else _ended(running, meanwhile)
     lengths = np.isfinite(tree["sample_stats"]["energy"].to_numpy()).sum(axis=1)
     if lengths.size == settings.chains and (lengths == settings.draws).all():
         return tree, True
     return keep_whole_chains(tree, lengths), False
 
 
-def _on_workers(client, compiled, settings: Sampling, source, how: dict, progress: bool) -> tuple[xr.DataTree, bool]:
+def _ended(running, meanwhile: Callable[[], object]) -> xr.DataTree:
+    """All draws of chains that run in the background, or those there are on Ctrl-C."""
+    try:
+        meanwhile()
+        return running.wait()
+    except KeyboardInterrupt:
+        return running.abort()
+    except BaseException:
+        running.cancel()
+        raise
+
+
+def _on_workers(client, compiled, settings: Sampling, source, how: dict, progress: bool, meanwhile):
     from .chains import Source, length_of, sample_chains
     from .laplace.coordinates import coordinates_of
 
     made_from = Source(*source, coordinates_of(compiled))
-    found = dict(enumerate(sample_chains(client, made_from, how, settings.chains, compiled.n_expanded, progress)))
+    found = dict(enumerate(sample_chains(client, made_from, how, settings.chains, compiled.n_expanded, progress, meanwhile)))
     lengths = np.array([length_of(tree)[0] for _, tree in found.values()], int)
     complete = lengths.size == settings.chains and bool((lengths == settings.draws).all())
     chains, length = largest_whole(lengths)
