@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 import textwrap
+import warnings
 
 import numpy as np
 import pytest
@@ -104,6 +105,16 @@ def test_estimands_by_blocks_over_workers_are_the_same(fits, threads, monkeypatc
         found = fits[0].estimands(**asked)
     assert sent == [estimands._of_block]
     assert found.equals(expected)
+
+
+def test_a_quick_look_is_the_same(study, threads):
+    how = {"draws": 40, "seed": 3, "method": "laplace", "progress": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # so few draws say that they are few
+        here, there = fit(CapacityModel(), study, **how), fit(CapacityModel(), study, scheduler=threads, **how)
+    for group in here.tree.children:
+        xr.testing.assert_equal(here.tree[group].to_dataset(), there.tree[group].to_dataset())
+    assert there.facts["sampling"]["pareto_k"] == here.facts["sampling"]["pareto_k"]
 
 
 def test_a_chain_that_is_stopped_has_the_first_draws_of_the_whole_one(fits, study, monkeypatch):
