@@ -20,7 +20,8 @@ import numpy as np
 import xarray as xr
 
 from ..datasets.errors import UserError
-from .cluster import need_memory, prepared, share_out
+from .cluster import prepared, share_out
+from .workers import need_memory
 
 PROGRESS = "equipoise-chains"  # topic of what workers tell
 OF_PROCESS = 0.6e9  # bytes of a worker before it samples: libraries, a compiled model

@@ -4,16 +4,19 @@ import importlib
 import os
 import sys
 import textwrap
-import warnings
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from equipoise import CapacityModel, UserError, datasets, fit, load, on_cluster, simulate
-from equipoise.inference import chains, cluster, estimands, sampling, store
+from equipoise.inference import chains, cluster, estimands, sampling, store, workers
+from equipoise.inference.laplace.laplace import laplace
+from equipoise.inference.laplace.on_workers import EffectsOnWorkers
+from equipoise.inference.laplace.quick import Effects
 from equipoise.inference.refits.jobs import run_jobs
 from equipoise.inference.refits.ledger import Ledger
+from equipoise.models.design import build_design
 
 distributed = pytest.importorskip("distributed")
 QUIET = {"dashboard_address": ":0", "threads_per_worker": 1, "silence_logs": 50}
@@ -107,25 +110,30 @@ def test_estimands_by_blocks_over_workers_are_the_same(fits, threads, monkeypatc
     assert found.equals(expected)
 
 
-def test_a_quick_look_is_the_same(study, threads):
-    how = {"draws": 40, "seed": 3, "method": "laplace", "progress": False}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # so few draws say that they are few
-        here, there = fit(CapacityModel(), study, **how), fit(CapacityModel(), study, scheduler=threads, **how)
-    for group in here.tree.children:
-        xr.testing.assert_equal(here.tree[group].to_dataset(), there.tree[group].to_dataset())
-    assert there.facts["sampling"]["pareto_k"] == here.facts["sampling"]["pareto_k"]
-
-
-def test_a_chain_that_is_stopped_has_the_first_draws_of_the_whole_one(fits, study, monkeypatch):
-    """As on Ctrl-C: a worker ends its chain with what it has."""
+@pytest.fixture(scope="module")
+def found(study):
+    """Laplace's approximation, and with it the compiled model."""
     model = CapacityModel()
-    compiled = sampling.well_scaled(sampling.compile_model(model.build(study)), model, study)
+    return laplace(sampling.compile_model(model.build(study)), model, study, build_design(model, study)[0])
+
+
+def test_the_inner_steps_of_a_quick_look_are_the_same_in_the_same_order(found, study, threads):
+    points = 0.5 * np.random.default_rng(1).standard_normal((21, found.structure.population.size))
+    seeds = [[1, n] for n in range(21)]
+    here = list(Effects(found).at(points, seeds))
+    there = list(EffectsOnWorkers(found, threads, CapacityModel(), study).at(points, seeds))
+    assert len({value.laplace for value in here}) == 21
+    for a, b in zip(here, there, strict=True):
+        assert (a.laplace, a.correction) == (b.laplace, b.correction)
+        np.testing.assert_array_equal(a.score, b.score)
+        np.testing.assert_array_equal(a.draw, b.draw)
+
+
+def test_a_chain_that_is_stopped_has_the_first_draws_of_the_whole_one(fits, found):
+    """As on Ctrl-C: a worker ends its chain with what it has."""
     how = {"draws": 100_000, "tune": 60, "seed": 5, "target_accept": 0.9, "extra_doublings": sampling.EXTRA_DOUBLINGS, "save_warmup": False}
     made = []
-    tree = chains.sample_one(
-        compiled, how, 2, stopped=lambda: bool(made) and made[-1] > 90, tell=made.append
-    )
+    tree = chains.sample_one(found.sampler(), how, 2, stopped=lambda: bool(made) and made[-1] > 90, tell=made.append)
     length = int(chains.length_of(tree)[0])
     assert tree["posterior"].sizes["chain"] == 1 and 24 < length < 100_000
     whole = fits[0].tree["posterior"]["half_life"].to_numpy()[2]
@@ -227,24 +235,24 @@ def test_what_else_must_agree(monkeypatch, function, theirs, message):
         wrong = asked.__name__ == function
         return {"w1": theirs if wrong else ours, "w2": theirs if wrong and function == "version" else ours}
 
-    monkeypatch.setattr(cluster, "_everywhere", everywhere)
+    monkeypatch.setattr(workers, "_everywhere", everywhere)
     with pytest.raises(UserError, match=message):
-        cluster.check_versions(None)
+        workers.check_versions(None)
 
 
 def test_a_chain_that_is_too_large_for_a_worker_is_refused():
-    workers = {"w1": {"memory_limit": 4_000_000_000}, "w2": {"memory_limit": 2_000_000_000}, "w3": {"memory_limit": None}}
-    client = type("Client", (), {"scheduler_info": lambda self, n_workers: {"workers": workers}})()
+    those = {"w1": {"memory_limit": 4_000_000_000}, "w2": {"memory_limit": 2_000_000_000}, "w3": {"memory_limit": None}}
+    client = type("Client", (), {"scheduler_info": lambda self, n_workers: {"workers": those}})()
     needed = chains.bytes_of_chain(100_000, 1000, 500)
     assert needed == 8 * 100_000 * (1500 + 1500 + 1000) + chains.OF_PROCESS
     with pytest.raises(UserError, match=r"a chain needs about 3\.8 GB .* the worker w2 may have 2\.0 GB.*fewer draws"):
-        cluster.need_memory(client, needed, "a chain")
-    cluster.need_memory(client, chains.bytes_of_chain(100, 1000, 500), "a chain")
+        workers.need_memory(client, needed, "a chain")
+    workers.need_memory(client, chains.bytes_of_chain(100, 1000, 500), "a chain")
 
 
 @pytest.mark.parametrize(("address", "message"), [("tcp://127.0.0.1:9", "cannot be reached"), ("here", "cannot be reached")])
 def test_a_fit_without_its_scheduler_begins_nothing(study, monkeypatch, address, message):
-    monkeypatch.setattr(cluster, "WAIT_SCHEDULER", 0.2)
+    monkeypatch.setattr(workers, "WAIT_SCHEDULER", 0.2)
     monkeypatch.setattr(CapacityModel, "build", lambda *_: pytest.fail("built"))
     with pytest.raises(UserError, match=message):
         fit(CapacityModel(), study, scheduler=address, **HOW)
