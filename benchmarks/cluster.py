@@ -66,6 +66,26 @@ def calibrate(count: int) -> Task:
     return Task(job_with_context, given, [(f"replicate {n}", n) for n in range(count)], 0)
 
 
+@task
+def quick(count: int) -> Task:
+    """Inner steps of the quick look at 1,000 clinicians x 20: effects integrated out at 8 points of the population's parameters a job."""
+    import numpy as np
+
+    from equipoise import CapacityModel, datasets, simulate
+    from equipoise.inference.chains import Source
+    from equipoise.inference.laplace.coordinates import coordinates_of
+    from equipoise.inference.laplace.on_workers import values_at
+    from equipoise.inference.sampling import compile_model, well_scaled
+
+    model = CapacityModel()
+    planned = datasets.design_study(clinicians=1000, surveys=20, units=50, seed=1, interventions={"coaching": "stepped"})
+    study = simulate(model, planned, {"half_life": 4.0}, seed=1).study
+    source = Source(model, study, coordinates_of(well_scaled(compile_model(model.build(study)), model, study)))
+    points = np.random.default_rng(1).standard_normal((count + 1, 8, source.coordinates.structure.population.size))
+    jobs = [(f"points {n}", (batch, [[1, n, k] for k in range(8)], False)) for n, batch in enumerate(points)]
+    return Task(values_at, (source.key, source), jobs[1:], jobs[0][1])
+
+
 def processor_time(client) -> dict[str, float]:
     """Seconds of each worker's processors so far."""
     return client.run(time.process_time)

@@ -236,6 +236,13 @@ class Analysis:
 
         return example_truth()
 
+    def computing(self, scheduler: str | None = None, workers: int | None = None) -> AbstractContextManager[None]:
+        """Where work is shared out as ``[compute]`` says, or as these do; inside another such context, as that one says."""
+        from .inference.cluster import is_asked, on_cluster
+
+        asked = self.spec.compute
+        return nullcontext() if is_asked() else on_cluster(scheduler or asked.scheduler, workers or asked.workers)
+
     def needs_sampling(self, what: str) -> None:
         """Raise `UserError` where the file asks for a quick look and ``what`` is for the full posterior."""
         if self.spec.sampling.method == "laplace":
@@ -243,13 +250,6 @@ class Analysis:
                 f"{self.path}, [sampling] method: \"laplace\" is a quick look, and {what} is for the full posterior. Write method ="
                 ' "nuts", or leave the line out.'
             )
-
-    def computing(self, scheduler: str | None = None, workers: int | None = None) -> AbstractContextManager[None]:
-        """Where work is shared out as ``[compute]`` says, or as these do; inside another such context, as that one says."""
-        from .inference.cluster import is_asked, on_cluster
-
-        asked = self.spec.compute
-        return nullcontext() if is_asked() else on_cluster(scheduler or asked.scheduler, workers or asked.workers)
 
     @property
     def sampling(self) -> dict[str, Any]:

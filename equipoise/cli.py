@@ -92,7 +92,7 @@ def run(
     if doubling:
         refit(file, "doubling", find, {}, output, once=True, fresh=fresh, scheduler=scheduler, workers=workers)
     else:
-        _run(file, output, fresh, quick, scheduler=scheduler, workers=workers)
+        _run(file, output, fresh, quick=quick, scheduler=scheduler, workers=workers)
     if share:
         _share(file, output)
 
@@ -149,10 +149,10 @@ def compare(
     typer.echo(f"Tables and figures: {shown(outcome.folder)}")
 
 
-def _run(file: Path, output: Path | None, fresh: bool, quick: bool = False, **where) -> None:
+def _run(file: Path, output: Path | None, fresh: bool, **how) -> None:
     from .run import run as do
 
-    tell(do(file, output=output, fresh=fresh, quick=quick, note=say, **where))
+    tell(do(file, output=output, fresh=fresh, note=say, **how))
 
 
 def _share(file: Path, output: Path | None) -> None:

@@ -6,9 +6,11 @@ import numpy as np
 import xarray as xr
 
 from ..datasets.errors import UserError
+from .cluster import client_in_use
 from .cores import available_cores
 from .laplace.density import Expansion
 from .laplace.laplace import laplace
+from .laplace.on_workers import EffectsOnWorkers
 from .laplace.quick import Effects, Quick, quick_posterior
 from .psis import good_k
 from .sampling import Sampling
@@ -54,7 +56,8 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
             "the quick look found no mode of this posterior, so that there is nothing to approximate; sample instead "
             '(`equipoise run` without --quick, method = "nuts").'
         )
-    effects = Effects(found, available_cores())
+    client = client_in_use()
+    effects = Effects(found, available_cores()) if client is None else EffectsOnWorkers(found, client, model, study)
     quick = quick_posterior(effects, settings.draws, settings.seed)
     stats = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((1, settings.draws), bool))})
     tree = xr.DataTree.from_dict({"posterior": recorded(effects.compiled, quick), "sample_stats": stats})

@@ -21,8 +21,10 @@ import xarray as xr
 
 from ..datasets.errors import UserError
 from .cluster import prepared, share_out
+from .workers import need_memory
 
 PROGRESS = "equipoise-chains"  # topic of what workers tell
+OF_PROCESS = 0.6e9  # bytes of a worker before it samples: libraries, a compiled model
 LOOK = 0.1  # seconds between looks at a chain
 
 _STOPPED: set[str] = set()  # runs that this process is to end with the draws they have
@@ -114,7 +116,7 @@ def sample_one(compiled, settings: dict, chain: int, stopped: Callable = lambda:
 
     sampler = nutpie.sample(
         replace(compiled, initial_point_func=start), chains=chain + 1, cores=chain + 1, blocking=False, return_raw_trace=True,
-        progress_callback=watch, progress_rate=int(1000 * LOOK), **settings,
+        progress_bar=False, progress_callback=watch, progress_rate=int(1000 * LOOK), **settings,
     )  # fmt: skip
     try:
         while not (done.wait(LOOK) or _has_ended(sampler) or stopped()):
@@ -155,20 +157,36 @@ def length_of(tree: xr.DataTree) -> np.ndarray:
     return np.isfinite(tree["sample_stats"]["energy"].to_numpy()).sum(axis=1)
 
 
-def sample_chains(client, source: Source, settings: dict, chains: int, progress: bool) -> list[tuple[int, xr.DataTree]]:
+def bytes_of_chain(numbers: int, draws: int, tune: int) -> float:
+    """What a process needs that samples a chain: draws of so many numbers as nutpie has them, once more as arrays, and to be sent."""
+    return 8.0 * numbers * (2 * (draws + tune) + draws) + OF_PROCESS
+
+
+def sample_chains(
+    client, source: Source, settings: dict, chains: int, numbers: int, progress: bool, meanwhile: Callable | None = None,
+) -> list[tuple[int, xr.DataTree]]:  # fmt: skip
     """Chains on workers, in their order, with those draws that each has; Ctrl-C ends them with what they have.
 
-    A chain whose worker is lost is sampled again on another one. If one is given up, the others are kept.
+    A chain whose worker is lost is sampled again on another one. If one is given up, the others are kept. ``numbers`` is how many
+    a draw has; ``meanwhile`` is done here while they run.
+
+    Raises
+    ------
+    UserError
+        Before any sampling, where a worker has not the memory for a chain.
     """
     run = f"{source.key} {time.time_ns()}"
     given = (source.key, source, settings, run)
     found: dict[int, xr.DataTree] = {}
     jobs = [(f"chain {c}", c) for c in range(chains)]
     total = settings["tune"] + settings["draws"]
+    need_memory(client, bytes_of_chain(numbers, settings["draws"], settings["tune"]), f"a chain of {settings['draws']} draws")
     if progress:
         workers = len(client.nthreads())
         print(f"{chains} chains over {workers} worker{'s' * (workers > 1)} of {client.scheduler.address} ...", flush=True)
-    done = share_out(client, _sample, given, jobs, interrupted=lambda: client.run(_stop, run, on_error="ignore"))
+    done = share_out(
+        client, _sample, given, jobs, interrupted=lambda: client.run(_stop, run, on_error="ignore"), meanwhile=meanwhile
+    )
     with _bar(client, run, chains, total, progress) as show, closing(done):
         try:
             for _, (c, tree) in done:

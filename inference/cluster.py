@@ -7,10 +7,7 @@ file is unpickled.
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.metadata
 import logging
-import platform
 import signal
 import sys
 import threading
@@ -18,18 +15,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from ..datasets.errors import UserError
 from .cores import available_cores
+from .workers import LOCAL, check_scheduler, check_versions
 
-LOCAL = "local"
-WAIT_SCHEDULER, WAIT_WORKERS = 5, 60  # seconds
-MUST_AGREE = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "numpy")
-ROOMS = ("datasets", "models", "inference")
+WAIT_WORKERS = 60  # seconds
 UNDER_WAY = 2  # blocks for each thread of the workers: one that is worked on, and the next
 MOST_PREPARED = 3  # that a worker keeps: as many as there are assumptions on the spread
 
@@ -108,41 +101,12 @@ def takes_scheduler(function: Callable) -> Callable:
     return computed
 
 
-def check_scheduler(scheduler) -> None:
-    """Raise `UserError` without ``dask.distributed``, or where there is no scheduler at an address; nothing for None."""
-    if scheduler is None:
-        return
-    if find_spec("distributed") is None:
-        raise UserError('a Dask scheduler needs dask.distributed; install "equipoise[cluster]".')
-    if isinstance(scheduler, str) and scheduler != LOCAL:
-        _reach(scheduler)
-
-
-def _reach(address: str) -> None:
-    """Raise `UserError` for an address without a scheduler: a client that fails to connect keeps trying to close for long."""
-    import asyncio
-    from concurrent.futures import ThreadPoolExecutor
-
-    from distributed.core import connect
-
-    async def knock():
-        await (await connect(address, timeout=WAIT_SCHEDULER)).close()
-
-    try:
-        with ThreadPoolExecutor(1) as apart:  # a notebook has a loop of its own in this thread
-            apart.submit(asyncio.run, knock()).result()
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"the Dask scheduler {address!r} cannot be reached ({str(error).splitlines()[0]}); give an address such as "
-            f'"tcp://host:8786", or "{LOCAL}" for this machine.'
-        ) from None
-
-
 def _client(scheduler, workers, opened: ExitStack):
     """A client with workers that agree; what was opened for it is closed with ``opened``."""
     check_scheduler(scheduler)
     from distributed import Client, LocalCluster
 
+    opened.enter_context(_quiet())
     if isinstance(scheduler, Client):
         client = scheduler
     elif scheduler == LOCAL:
@@ -169,55 +133,18 @@ def ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def check_versions(client) -> None:
-    """Ask the scheduler and every worker for the versions that draws depend on.
-
-    Raises
-    ------
-    UserError
-        Naming the first worker that differs, the package, and both versions.
-    """
-    asked = {"Python": (platform.python_version,)} | {p: (importlib.metadata.version, p) for p in MUST_AGREE}
-    wrong = [
-        (where, package, theirs, ours)
-        for package, (function, *of) in asked.items()
-        for ours in [function(*of)]
-        for where, theirs in _everywhere(client, function, *of).items()
-        # bytecode and pickles are those of a minor version
-        if (theirs.split(".")[:2] != ours.split(".")[:2] if package == "Python" else theirs != ours)
-    ]
-    if not wrong:  # one number can stand for several states of the sources
-        ours = source_digest()
-        theirs = _everywhere(client, source_digest)
-        wrong = [(where, "equipoise", f"from other sources ({t[:12]})", f"{ours[:12]}") for where, t in theirs.items() if t != ours]
-    if wrong:
-        where, package, theirs, ours = wrong[0]
-        others = len({w for w, *_ in wrong}) - 1
-        raise UserError(
-            f"{where} has {package} {theirs}, and here it is {ours}{f'; {others} more differ' if others else ''}: results might not be the "
-            "same. Install the same versions there (requirements.lock), or leave that worker out."
-        )
-
-
-def _everywhere(client, function, *args) -> dict[str, str]:
-    """What a function gives on the scheduler and on every worker; where it fails, "absent"."""
-    by_worker = client.run(function, *args, on_error="return")
-    found = {f"the worker {address}": value for address, value in by_worker.items()}
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What becomes of a cluster is told in our own messages."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]  # which have levels of their own
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        found["the scheduler"] = client.run_on_scheduler(function, *args)
-    except Exception as error:  # whatever that function raises there
-        found["the scheduler"] = error
-    return {where: value if isinstance(value, str) else "absent" for where, value in found.items()}
-
-
-def source_digest() -> str:
-    """SHA-256 of the rooms that draws depend on, as they are installed here."""
-    total, root = hashlib.sha256(), __package__.rpartition(".")[0]
-    for room in ROOMS:
-        for folder in map(Path, find_spec(f"{root}.{room}").submodule_search_locations):
-            for file in sorted(folder.rglob("*.py")):
-                total.update(f"{room}/{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes().replace(b"\r\n", b"\n"))
-    return total.hexdigest()
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
@@ -244,7 +171,7 @@ def prepared(key: str, prepare: Callable, given: Any):
 
 def share_out(
     client, function: Callable, given: Any, jobs: Iterable[tuple[Any, Any]], under_way: int | None = None,
-    interrupted: Callable | None = None,
+    interrupted: Callable | None = None, meanwhile: Callable | None = None,
 ) -> Iterator[tuple[Any, Any]]:  # fmt: skip
     """``function(given, job)`` on the workers for each (name, job): pairs of name and result, in the order they are done.
 
@@ -262,6 +189,8 @@ def share_out(
         At most so many at a time, as where jobs or results are large. None: all of them.
     interrupted : function (), optional
         Called on the first Ctrl-C, which then does not end this: it is to make the jobs come to an end.
+    meanwhile : function (), optional
+        What to do here once the jobs are sent.
 
     Raises
     ------
@@ -288,6 +217,9 @@ def share_out(
         send(under_way)
         while names:
             try:
+                if meanwhile is not None:
+                    now, meanwhile = meanwhile, None
+                    now()
                 future = next(done)
             except KeyboardInterrupt:
                 if interrupted is None:

@@ -145,7 +145,7 @@ def _fit(result: _Derived, tree: xr.DataTree, settings: Sampling, how: dict, com
     model, study = result.model, result.study
     for text in found:
         if how["method"] != "laplace" or text.startswith(DOUBT):
-            warnings.warn(text, UserWarning, stacklevel=4)  # past what gives `fit` its scheduler
+            warnings.warn(text, UserWarning, stacklevel=4)  # past `fit`, and what gives it a cluster
     tree.attrs["equipoise"] = json.dumps(
         {
             "schema": SCHEMA,

@@ -80,16 +80,15 @@ def sample(
 
     how = {
         "draws": settings.draws, "tune": settings.tune, "seed": settings.seed, "target_accept": settings.target_accept,
-        "max_step_size": LONGEST_STEP, "extra_doublings": int(settings.target_accept > STRICT), "progress_bar": progress,
-        "save_warmup": False,
+        "max_step_size": LONGEST_STEP, "extra_doublings": int(settings.target_accept > STRICT), "save_warmup": False,
     }  # fmt: skip
     client = None if source is None else client_in_use()
     if client is not None:
-        if meanwhile is not None:
-            meanwhile()
-        return _on_workers(client, compiled, settings, source, how | {"progress_bar": False}, progress)
+        return _on_workers(client, compiled, settings, source, how, progress, meanwhile)
     cores = cores or min(settings.chains, available_cores())
-    running = nutpie.sample(compiled, chains=settings.chains, cores=cores, blocking=meanwhile is None, **how)
+    running = nutpie.sample(
+        compiled, chains=settings.chains, cores=cores, progress_bar=progress, blocking=meanwhile is None, **how
+    )
     tree = running if meanwhile is None else _ended(running, meanwhile)
     lengths = np.isfinite(tree["sample_stats"]["energy"].to_numpy()).sum(axis=1)
     if lengths.size == settings.chains and (lengths == settings.draws).all():
@@ -109,12 +108,12 @@ def _ended(running, meanwhile: Callable[[], object]) -> xr.DataTree:
         raise
 
 
-def _on_workers(client, compiled, settings: Sampling, source, how: dict, progress: bool) -> tuple[xr.DataTree, bool]:
+def _on_workers(client, compiled, settings: Sampling, source, how: dict, progress: bool, meanwhile):
     from .chains import Source, length_of, sample_chains
     from .laplace.coordinates import coordinates_of
 
     made_from = Source(*source, coordinates_of(compiled))
-    found = dict(enumerate(sample_chains(client, made_from, how, settings.chains, progress)))
+    found = dict(enumerate(sample_chains(client, made_from, how, settings.chains, compiled.n_expanded, progress, meanwhile)))
     lengths = np.array([length_of(tree)[0] for _, tree in found.values()], int)
     complete = lengths.size == settings.chains and bool((lengths == settings.draws).all())
     chains, length = largest_whole(lengths)

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from equipoise import cli, keys, run
 from equipoise.analysis import Analysis
 from equipoise.datasets.errors import UserError
-from equipoise.inference import cluster
+from equipoise.inference import cluster, workers
 
 
 def of_cluster(analysis, **compute):
@@ -66,7 +66,7 @@ def test_the_command_has_the_options(analysis, laboratory, connected, monkeypatc
 
 def test_a_scheduler_that_cannot_be_reached_leaves_nothing_half_written(analysis, laboratory, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(cluster, "WAIT_SCHEDULER", 0.2)
+    monkeypatch.setattr(workers, "WAIT_SCHEDULER", 0.2)
     monkeypatch.setattr(run, "sample", lambda *given, **how: cluster.client_in_use() and laboratory.sample(*given, **how))
     with pytest.raises(UserError, match=r"'tcp://127\.0\.0\.1:9' cannot be reached"):
         run.run(of_cluster(analysis, scheduler="tcp://127.0.0.1:9"), progress=False)

@@ -10,9 +10,13 @@ import pytest
 import xarray as xr
 
 from equipoise import CapacityModel, UserError, datasets, fit, load, on_cluster, simulate
-from equipoise.inference import chains, cluster, estimands, sampling, store
+from equipoise.inference import chains, cluster, estimands, sampling, store, workers
+from equipoise.inference.laplace.laplace import laplace
+from equipoise.inference.laplace.on_workers import EffectsOnWorkers
+from equipoise.inference.laplace.quick import Effects
 from equipoise.inference.refits.jobs import run_jobs
 from equipoise.inference.refits.ledger import Ledger
+from equipoise.models.design import build_design
 
 distributed = pytest.importorskip("distributed")
 QUIET = {"dashboard_address": ":0", "threads_per_worker": 1, "silence_logs": 50}
@@ -29,11 +33,9 @@ MODULE = """
         return {"square": given["base"] + job**2, "pid": os.getpid()}
 
     def loses_a_worker(given, job):
-        try:
-            Path(given["lost"], f"{job}").touch(exist_ok=job not in given["deadly"])
-        except FileExistsError:
-            return work(given, job)  # the second time
-        if job in given["deadly"]:
+        first = Path(given["lost"], f"{job}")
+        if job in given["deadly"] and not first.exists():
+            first.write_text(f"{os.getpid()}")
             os.kill(os.getpid(), signal.SIGKILL)
         return work(given, job)
 
@@ -108,15 +110,30 @@ def test_estimands_by_blocks_over_workers_are_the_same(fits, threads, monkeypatc
     assert found.equals(expected)
 
 
-def test_a_chain_that_is_stopped_has_the_first_draws_of_the_whole_one(fits, study, monkeypatch):
-    """As on Ctrl-C: a worker ends its chain with what it has."""
+@pytest.fixture(scope="module")
+def found(study):
+    """Laplace's approximation, and with it the compiled model."""
     model = CapacityModel()
-    compiled = sampling.well_scaled(sampling.compile_model(model.build(study)), model, study)
-    how = {"draws": 100_000, "tune": 60, "seed": 5, "target_accept": 0.9, "extra_doublings": 0}
+    return laplace(sampling.compile_model(model.build(study)), model, study, build_design(model, study)[0])
+
+
+def test_the_inner_steps_of_a_quick_look_are_the_same_in_the_same_order(found, study, threads):
+    points = 0.5 * np.random.default_rng(1).standard_normal((21, found.structure.population.size))
+    seeds = [[1, n] for n in range(21)]
+    here = list(Effects(found).at(points, seeds))
+    there = list(EffectsOnWorkers(found, threads, CapacityModel(), study).at(points, seeds))
+    assert len({value.laplace for value in here}) == 21
+    for a, b in zip(here, there, strict=True):
+        assert (a.laplace, a.correction) == (b.laplace, b.correction)
+        np.testing.assert_array_equal(a.score, b.score)
+        np.testing.assert_array_equal(a.draw, b.draw)
+
+
+def test_a_chain_that_is_stopped_has_the_first_draws_of_the_whole_one(fits, found):
+    """As on Ctrl-C: a worker ends its chain with what it has."""
+    how = {"draws": 100_000, "tune": 60, "seed": 5, "target_accept": 0.9, "extra_doublings": 0, "save_warmup": False}
     made = []
-    tree = chains.sample_one(
-        compiled, how | {"progress_bar": False, "save_warmup": False}, 2, stopped=lambda: bool(made) and made[-1] > 90, tell=made.append
-    )
+    tree = chains.sample_one(found.sampler(), how, 2, stopped=lambda: bool(made) and made[-1] > 90, tell=made.append)
     length = int(chains.length_of(tree)[0])
     assert tree["posterior"].sizes["chain"] == 1 and 24 < length < 100_000
     whole = fits[0].tree["posterior"]["half_life"].to_numpy()[2]
@@ -133,7 +150,7 @@ def test_what_chains_there_are_is_kept(monkeypatch):
         return number, xr.DataTree.from_dict({"posterior": x, "sample_stats": energy})
 
     monkeypatch.setattr(sampling, "client_in_use", lambda: "a client")
-    compiled = type("Compiled", (), {"logp_func": None})
+    compiled = type("Compiled", (), {"logp_func": None, "n_expanded": 3})
     settings = sampling.Sampling(draws=10, tune=5, chains=3, seed=1)
     for lengths, kept in [({0: 10, 2: 8}, [0, 2]), ({1: 10}, [1]), ({0: 10, 1: 2, 2: 10}, [0, 2])]:
         monkeypatch.setattr(chains, "sample_chains", lambda *given, found=lengths: [chain(c, n) for c, n in found.items()])
@@ -159,7 +176,8 @@ def test_lost_workers_cost_time_and_not_the_run(at_work, tmp_path):
     with distributed.LocalCluster(n_workers=1, **QUIET) as one:
         found = run_jobs(at_work.prepare, given, at_work.loses_a_worker, JOBS, scheduler=one.scheduler_address, ledger=ledger)
     assert _squares(found) == {f"job {n}": 100 + n**2 for n in range(8)} == _squares(Ledger(ledger.path, "k").results)
-    assert len({result["pid"] for result in found.values()}) >= 2 and os.getpid() not in {r["pid"] for r in found.values()}
+    for job in given["deadly"]:
+        assert found[f"job {job}"]["pid"] not in (int((tmp_path / f"{job}").read_text()), os.getpid())
 
 
 def test_a_job_that_loses_every_worker_is_one_clear_message(at_work, tmp_path):
@@ -217,14 +235,24 @@ def test_what_else_must_agree(monkeypatch, function, theirs, message):
         wrong = asked.__name__ == function
         return {"w1": theirs if wrong else ours, "w2": theirs if wrong and function == "version" else ours}
 
-    monkeypatch.setattr(cluster, "_everywhere", everywhere)
+    monkeypatch.setattr(workers, "_everywhere", everywhere)
     with pytest.raises(UserError, match=message):
-        cluster.check_versions(None)
+        workers.check_versions(None)
+
+
+def test_a_chain_that_is_too_large_for_a_worker_is_refused():
+    those = {"w1": {"memory_limit": 4_000_000_000}, "w2": {"memory_limit": 2_000_000_000}, "w3": {"memory_limit": None}}
+    client = type("Client", (), {"scheduler_info": lambda self, n_workers: {"workers": those}})()
+    needed = chains.bytes_of_chain(100_000, 1000, 500)
+    assert needed == 8 * 100_000 * (1500 + 1500 + 1000) + chains.OF_PROCESS
+    with pytest.raises(UserError, match=r"a chain needs about 3\.8 GB .* the worker w2 may have 2\.0 GB.*fewer draws"):
+        workers.need_memory(client, needed, "a chain")
+    workers.need_memory(client, chains.bytes_of_chain(100, 1000, 500), "a chain")
 
 
 @pytest.mark.parametrize(("address", "message"), [("tcp://127.0.0.1:9", "cannot be reached"), ("here", "cannot be reached")])
 def test_a_fit_without_its_scheduler_begins_nothing(study, monkeypatch, address, message):
-    monkeypatch.setattr(cluster, "WAIT_SCHEDULER", 0.2)
+    monkeypatch.setattr(workers, "WAIT_SCHEDULER", 0.2)
     monkeypatch.setattr(CapacityModel, "build", lambda *_: pytest.fail("built"))
     with pytest.raises(UserError, match=message):
         fit(CapacityModel(), study, scheduler=address, **HOW)
