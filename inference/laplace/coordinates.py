@@ -1,17 +1,21 @@
 """The sampler's coordinates: those in which Laplace's approximation of the posterior is a standard normal.
 
-With theta the population's parameters (standard deviations as normal quantiles, see `quantile`), w the standardised effects of
-a unit or a clinician, and y standard normal under the approximation,
+With theta the population's parameters (standard deviations and shares as normal quantiles, see `population`), w the standardised
+effects of a unit or a clinician, y standard normal under the approximation, and t the bent y_theta,
 
-    theta = centre + S y_theta
-    w     = (R'R)^-1 D (I + J) w0 + R^-1 y_w,     R'R = I + D J D .
+    theta = centre + F S t
+    w     = (R'R)^-1 (D (I + J) w0 + g) + R^-1 y_w,     R'R = I + D J D + G .
 
-J is the information that the study adds, at the centre, to the effects' own precision of 1, D the effects' standard deviations
-relative to the centre's, and w0 where the mode is expected: the centre, how it follows theta, and for a clinician less how it
-follows its unit. At the centre D is I and w = w0 + R^-1 y_w. An effect that the study knows well thus follows what it knows (as if
-it were centred), one of which it knows nothing follows its prior (as if it were not), and the rest lie between, each by its own
-weight, also where a standard deviation is far from the centre's (compare Papaspiliopoulos, Roberts & Skoeld 2007, Statistical
-Science 22). The log of the map's Jacobian is added, so that the density is the model's own, whatever the approximation is worth.
+J is the information that the study adds, at the centre, to the effects' own precision of 1; D scales its root: the effects' standard
+deviations relative to the centre's, times how the information grows with theta. w0 is where the mode is expected: the centre, how it
+follows theta, and for a clinician less how it follows its unit. G and g are what a clinician's level, which is integrated out, tells of
+its rate at the correlation of the two: c^2/(1 - c^2 + v) and c/(1 - c^2 + v) times the level, with v the variance with which it is
+known; they depend on no standard deviation. F widens means of units' effects where units differ more. At the centre F and D are I.
+
+An effect that the study knows well thus follows what it knows (as if it were centred), one of which it knows nothing follows its prior
+(as if it were not), and the rest lie between, each by its own weight, also where a standard deviation or the correlation is far from
+the centre's (compare Papaspiliopoulos, Roberts & Skoeld 2007, Statistical Science 22). The log of the map's Jacobian is added, so that
+the density is the model's own, whatever the approximation is worth.
 """
 
 from __future__ import annotations
@@ -27,7 +31,6 @@ from numba.extending import intrinsic
 from ...models.likelihood import kept
 from ...models.likelihood.kept import njit
 from .mapping import back, keep, there
-from .quantile import log_half_normal
 from .structure import Structure
 
 
@@ -41,18 +44,33 @@ class Coordinates:
     log_sd : array (p)
         Log of the parameter at the centre, where it is a standard deviation.
     centre : array (size)
+        Of effects, that from which the mode at the centre follows.
     scale : array (p, p)
         Lower triangular S.
+    bend : array (3, p)
+        Shift, slope and turn of `population.bent`.
+    funnel : array (2, p)
+        What `population.opened` needs of parameters that are means of units' effects.
+    unit_growth, clinician_growth : arrays (m, p), (k, p)
+        How the log of an effect's root information grows with the population's parameters.
+    level : array (2, clinicians)
+        The variance with which a clinician's level is known, and the level, both in its standard deviations.
     unit_follows, clinician_follows : arrays (units, m, p), (clinicians, k, p)
     coupling : array (clinicians, k, m)
     unit_information, clinician_information : arrays (units, m, m), (clinicians, k, k)
-        What the study adds, at the centre, to the precision of 1 that a standardised effect has of its own.
+        What the study adds, at the centre, to the precision of 1 that a standardised effect has of its own; without what the
+        level tells of the rate.
     """
 
     structure: Structure
     log_sd: np.ndarray
     centre: np.ndarray
     scale: np.ndarray
+    bend: np.ndarray
+    funnel: np.ndarray
+    unit_growth: np.ndarray
+    clinician_growth: np.ndarray
+    level: np.ndarray
     unit_follows: np.ndarray
     clinician_follows: np.ndarray
     coupling: np.ndarray
@@ -70,8 +88,13 @@ class Coordinates:
     def arrays(self) -> tuple[np.ndarray, ...]:
         """What `mapping` takes: clinicians and units are the last axes there."""
         s = self.structure
-        integers = (s.population, s.unit.T, s.clinician.T, s.unit_of, s.unit_sd, s.clinician_sd)
-        reals = (s.log_unit, self.log_sd, self.centre, self.scale)
+        integers = (
+            s.population, s.unit.T, s.clinician.T, s.unit_of, s.unit_sd, s.clinician_sd, s.mean_of, s.share, s.link
+        )  # fmt: skip
+        reals = (
+            s.log_unit, self.log_sd, self.centre, self.scale, self.bend, self.funnel, s.sticks, self.unit_growth, self.clinician_growth,
+            self.level,
+        )  # fmt: skip
         by_block = (self.unit_follows, self.clinician_follows, self.coupling, self.unit_information, self.clinician_information)
         reals += tuple(np.moveaxis(a, 0, -1) for a in by_block)
         return (*(np.ascontiguousarray(a, np.int64) for a in integers), *(np.ascontiguousarray(a, float) for a in reals))
@@ -104,6 +127,18 @@ def _call_density(typingctx, address, size, x, gradient, value, data):
     return types.int64(types.int64, types.uint64, x, gradient, value, types.int64), generate
 
 
+@njit(nogil=True, error_model="numpy")
+def density_at(call, y, gradient):
+    """Value of a compiled density at ``y``, and its ``gradient`` filled in; minus infinity where it cannot be computed.
+
+    ``call`` (int64) holds the addresses of the function and of its data.
+    """
+    value = np.empty(1)
+    if _call_density(call[0], np.uint64(y.size), y, gradient, value, call[1]) != 0:
+        return -np.inf
+    return value[0]
+
+
 @intrinsic
 def _call_expansion(typingctx, address, size, expanded, x, out, data):
     """Call a compiled expansion (all that is recorded of a draw) by its address."""
@@ -125,24 +160,27 @@ def _pointer(typingctx, address):
     return types.voidptr(types.int64), generate
 
 
-# what the callbacks find at their data pointer: two addresses of functions, that of their data, five sizes, and the arrays
-HEAD = 8 + 15
+# what the callbacks find at their data pointer: two addresses of functions, that of their data, six sizes, and the arrays
+HEAD = 9 + 24
 
 
 @njit(error_model="numpy")
 def _map(head):
-    p, units, m, count, k = head[3], head[4], head[5], head[6], head[7]
+    p, units, m, count, k, n = head[3], head[4], head[5], head[6], head[7], head[8]
     size = p + units * m + count * k
     i, f = np.int64, np.float64
     return (
-        carray(_pointer(head[8]), (p,), i), carray(_pointer(head[9]), (m, units), i),
-        carray(_pointer(head[10]), (k, count), i), carray(_pointer(head[11]), (count,), i),
-        carray(_pointer(head[12]), (m,), i), carray(_pointer(head[13]), (k,), i),
-        carray(_pointer(head[14]), (p,), f), carray(_pointer(head[15]), (p,), f),
-        carray(_pointer(head[16]), (size,), f), carray(_pointer(head[17]), (p, p), f),
-        carray(_pointer(head[18]), (m, p, units), f), carray(_pointer(head[19]), (k, p, count), f),
-        carray(_pointer(head[20]), (k, m, count), f),
-        carray(_pointer(head[21]), (m, m, units), f), carray(_pointer(head[22]), (k, k, count), f),
+        carray(_pointer(head[9]), (p,), i), carray(_pointer(head[10]), (m, units), i),
+        carray(_pointer(head[11]), (k, count), i), carray(_pointer(head[12]), (count,), i),
+        carray(_pointer(head[13]), (m,), i), carray(_pointer(head[14]), (k,), i),
+        carray(_pointer(head[15]), (p,), i), carray(_pointer(head[16]), (n,), i), carray(_pointer(head[17]), (2,), i),
+        carray(_pointer(head[18]), (p,), f), carray(_pointer(head[19]), (p,), f),
+        carray(_pointer(head[20]), (size,), f), carray(_pointer(head[21]), (p, p), f),
+        carray(_pointer(head[22]), (3, p), f), carray(_pointer(head[23]), (2, p), f), carray(_pointer(head[24]), (4, n), f),
+        carray(_pointer(head[25]), (m, p), f), carray(_pointer(head[26]), (k, p), f), carray(_pointer(head[27]), (2, count), f),
+        carray(_pointer(head[28]), (m, p, units), f), carray(_pointer(head[29]), (k, p, count), f),
+        carray(_pointer(head[30]), (k, m, count), f),
+        carray(_pointer(head[31]), (m, m, units), f), carray(_pointer(head[32]), (k, k, count), f),
     )  # fmt: skip
 
 
@@ -198,7 +236,7 @@ def in_coordinates(compiled, coordinates: Coordinates):
     head = np.array(
         [
             compiled.compiled_logp_func.address, compiled.compiled_expand_func.address, compiled.user_data.ctypes.data,
-            s.population.size, *s.unit.shape, *s.clinician.shape, *(a.ctypes.data for a in arrays),
+            s.population.size, *s.unit.shape, *s.clinician.shape, s.share.size, *(a.ctypes.data for a in arrays),
         ],
         np.int64,
     )  # fmt: skip
@@ -214,48 +252,22 @@ def in_coordinates(compiled, coordinates: Coordinates):
         user_data=head,
         initial_point_func=start,
         # all that the addresses point to lives as long as the model does
-        logp_func=(compiled, arrays),
+        logp_func=(compiled, coordinates),
     )
 
 
+def coordinates_of(compiled) -> Coordinates | None:
+    """The coordinates that a compiled model was put in; None where it is as it was compiled."""
+    return compiled.logp_func[1] if isinstance(compiled.logp_func, tuple) else None
+
+
 def plain(structure: Structure) -> Coordinates:
-    """Coordinates that are the parameters themselves, with standard deviations as normal quantiles (`quantile`)."""
+    """Coordinates that are the parameters themselves, with standard deviations and shares as (nearly) normal quantiles."""
     s, p, zero = structure, structure.population.size, np.zeros
     (units, m), (count, k) = s.unit.shape, s.clinician.shape
+    level = np.stack([np.full(count, np.inf), zero(count)])  # a level of which nothing is known tells nothing
     blocks = (units, m, p), (count, k, p), (count, k, m), (units, m, m), (count, k, k)
-    return Coordinates(s, zero(p), zero(s.size), np.eye(p), *map(zero, blocks))
-
-
-def coordinates_at(structure: Structure, x: np.ndarray, latent, covariance: np.ndarray, unit_follows, clinician_follows) -> Coordinates:
-    """Coordinates from Laplace's approximation at ``x`` (in `plain` coordinates)."""
-    unit, clinician = (_information(blocks) for blocks in latent.blocks)
-    none = np.zeros_like(unit_follows), np.zeros_like(clinician_follows)
-    log_sd = np.array([
-        value if np.isnan(unit_) else unit_ + log_half_normal(value)[0]
-        for unit_, value in zip(structure.log_unit, x[structure.population], strict=True)
-    ])  # fmt: skip
-    found = Coordinates(structure, log_sd, x, np.linalg.cholesky(covariance), *none, latent.coupling, unit, clinician)
-    # the map follows the standard deviations of its own accord; what is left of the dependence is linear
-    found = replace(found, unit_follows=unit_follows - _followed(found)[0])
-    return replace(found, clinician_follows=clinician_follows - _followed(found)[1])
-
-
-def _information(blocks):
-    """What the study adds to the effects' own precision of 1; directions in which it would take away count as nothing."""
-    if not blocks.size:
-        return blocks
-    values, vectors = np.linalg.eigh(blocks - np.eye(blocks.shape[1]))
-    return np.einsum("ikl,il,iml->ikm", vectors, np.maximum(values, 0.0), vectors)
-
-
-def _followed(found: Coordinates, step: float = 1e-4):
-    """How the map's effects change with the population's parameters at the centre."""
-    s = found.structure
-    unscaled = replace(found, scale=np.eye(s.population.size))
-    columns = []
-    for position in s.population:
-        y = np.zeros(s.size)
-        y[position] = step
-        columns.append((unscaled.parameters(y) - unscaled.parameters(-y)) / (2 * step))
-    columns = np.stack(columns, axis=-1)
-    return columns[s.unit], columns[s.clinician]
+    return Coordinates(
+        s, zero(p), zero(s.size), np.eye(p), np.stack([zero(p), np.ones(p), zero(p)]), zero((2, p)), zero((m, p)), zero((k, p)), level,
+        *map(zero, blocks),
+    )  # fmt: skip

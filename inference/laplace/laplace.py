@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 
 from ...models.parameters import coordinates, parameter_table
-from .coordinates import Coordinates, coordinates_at, in_coordinates, plain
+from .coordinates import Coordinates, in_coordinates, plain
 from .density import Density
 from .mode import Approximation, marginal_mode
+from .refine import bent_marginals, coordinates_at, growth, levels
 from .structure import Structure, structure_of
 
 STARTS = 16  # the sampler's own starting points, jittered, whose average the search begins at
@@ -47,10 +48,12 @@ class Laplace:
 
     @cached_property
     def coordinates(self) -> Coordinates:
-        found = self.approximation
-        return coordinates_at(
-            self.structure, found.at.x, found.at.latent, self.covariance, found.unit_follows, found.clinician_follows
-        )
+        found, density, s = self.approximation, self.density, self.structure
+        straight = coordinates_at(
+            s, found.at.x, found.at.latent, self.covariance, found.unit_follows, found.clinician_follows,
+            growth(density, s, found, np.sqrt(np.diag(self.covariance))), levels(density, s, found.at.x),
+        )  # fmt: skip
+        return bent_marginals(density, straight, found)
 
     def sampler(self):
         """The compiled model in the sampler's coordinates."""

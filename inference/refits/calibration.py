@@ -29,7 +29,7 @@ MEMBERS = 3  # clinicians, and units, whose own quantities are ranked: first, mi
 
 def calibrate(
     model, study, *, replicates: int = 100, seed: int = 1, draws: int = 500, tune: int = 400, chains: int = 2,
-    target_accept: float = 0.9, **how,
+    target_accept: float = 0.8, **how,
 ) -> dict:  # fmt: skip
     """Ranks of true parameters among posterior draws, over studies drawn from the priors.
 

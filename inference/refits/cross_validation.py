@@ -25,7 +25,7 @@ FRESH = 4  # sets of effects of a clinician or unit who is not there, for each d
 
 def cross_validate(
     model, study, *, folds: int = 10, draws: int = 500, tune: int = 500, chains: int = 2, seed: int = 1,
-    target_accept: float = 0.9, prob: float = 0.89, kinds=KINDS, **how,
+    target_accept: float = 0.8, prob: float = 0.89, kinds=KINDS, **how,
 ) -> dict:  # fmt: skip
     """Fit without some clinicians, without some units, and without the future, and predict what was left out.
 

@@ -12,11 +12,13 @@ import pytest
 from numba import types
 from scipy import special, stats
 
-from equipoise.inference.laplace.coordinates import Coordinates, coordinates_at, in_coordinates
+from equipoise.inference.laplace.coordinates import Coordinates, in_coordinates
 from equipoise.inference.laplace.curvature import following, latent_curvature
 from equipoise.inference.laplace.density import _CALL, Density
 from equipoise.inference.laplace.mode import DONE, marginal_mode
+from equipoise.inference.laplace.population import bent, opened, stick
 from equipoise.inference.laplace.quantile import half_normal_position, log_half_normal
+from equipoise.inference.laplace.refine import _bend, coordinates_at
 from equipoise.inference.laplace.structure import Structure
 from equipoise.models.likelihood import kept
 
@@ -43,6 +45,62 @@ def test_a_standard_deviation_as_a_normal_quantile(r):
     assert np.isclose(np.exp(log_slope), slope, rtol=1e-10)
     assert np.isclose(slope_of_log, (above[2] - below[2]) / (2 * step), rtol=1e-5, atol=1e-7)
     assert np.isclose(half_normal_position(value), r, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("y", [-30.0, -2.0, 0.0, 0.7, 30.0])
+def test_a_bent_coordinate(y):
+    shift, slope, turn, step = 0.3, 1.2, -0.7, 1e-5
+    value, d, of_log = bent(y, shift, slope, turn)
+    assert np.isclose(value, shift + slope * y + turn * np.log(np.cosh(y)), rtol=1e-12)
+    above, below = bent(y + step, shift, slope, turn), bent(y - step, shift, slope, turn)
+    assert np.isclose(d, (above[0] - below[0]) / (2 * step), rtol=1e-8)
+    assert np.isclose(of_log, (np.log(above[1]) - np.log(below[1])) / (2 * step), atol=1e-8)
+
+
+@pytest.mark.parametrize("low, high", [(2.0, 4.0), (0.7, 9.0)])
+def test_a_share_as_nearly_a_normal_quantile(low, high):
+    """Under its beta prior it has about a normal's tails; log odds would have a straight one."""
+    middle, slope = special.digamma(low) - special.digamma(high), np.sqrt(special.polygamma(1, low) + special.polygamma(1, high))
+
+    def log_density(r):
+        odds, _, log_slope, _ = stick(r, middle, slope, low, high)
+        return low * odds - (low + high) * np.logaddexp(0, odds) + log_slope
+
+    for r in (-5.0, -1.0, 0.0, 2.0, 5.0):
+        step = 1e-4
+        above, below = stick(r + step, middle, slope, low, high), stick(r - step, middle, slope, low, high)
+        _, d, log_d, of_log = stick(r, middle, slope, low, high)
+        assert np.isclose(d, (above[0] - below[0]) / (2 * step), rtol=1e-7) and np.isclose(np.exp(log_d), d)
+        assert np.isclose(of_log, (above[2] - below[2]) / (2 * step), atol=1e-4)
+    for far in (-40.0, 40.0):  # curvature of a normal of variance 1, nearly
+        curved = log_density(far + 1) + log_density(far - 1) - 2 * log_density(far)
+        assert np.isclose(curved, -1, atol=0.1)
+
+
+def test_a_mean_of_effects_is_known_the_less_the_more_they_differ():
+    """Variance of the mean of 5 measured effects and something else, by how much the effects differ."""
+    effects, own, other = 0.3, 0.2, 0.05
+
+    def variance(sd):
+        return other + (sd**2 + own) / 5
+
+    share = (effects**2 + own) / 5 / variance(effects)
+    for ratio in (1e-3, 0.5, 1.0, 4.0):
+        log, slope = opened(np.log(ratio), share, own / effects**2)
+        assert np.isclose(np.exp(2 * log), variance(effects * ratio) / variance(effects))
+        step = 1e-6
+        above, below = (opened(np.log(ratio) + sign * step, share, own / effects**2)[0] for sign in (1, -1))
+        assert np.isclose(slope, (above - below) / (2 * step), atol=1e-6)
+
+
+def test_what_bends_a_skewed_marginal_straightens_it():
+    points = np.array([-8, -6, -4.5, -3, -2, -1, 0, 1, 2, 3, 4.5, 6, 8.0])
+    np.testing.assert_allclose(_bend(points, -0.5 * points**2), (0, 1, 0), atol=2e-3)
+    gamma = stats.loggamma(2.0)  # a long left tail
+    mode, scale = np.log(2.0), 1 / np.sqrt(2.0)  # and the curvature at the mode
+    shift, slope, turn = _bend(points, gamma.logpdf(mode + scale * points))
+    for y in (-1.5, 0.0, 1.5):
+        assert np.isclose(gamma.cdf(mode + scale * bent(y, shift, slope, turn)[0]), stats.norm.cdf(y), atol=0.01)
 
 
 # --- densities that are known -----------------------------------------------------------------------------------------
@@ -80,7 +138,7 @@ def places(rng, p, units, m, clinicians, k) -> Structure:
     population, unit, clinician = np.split(order, [p, p + units * m])
     return Structure(
         population, unit.reshape(units, m), clinician.reshape(clinicians, k), np.arange(clinicians) % units,
-        np.full(m, -1), np.full(k, -1), np.full(p, np.nan),
+        np.full(m, -1), np.full(k, -1), np.full(p, np.nan), np.full(p, -1), np.empty(0, int), np.empty((4, 0)), np.array([-1, -1]),
     )  # fmt: skip
 
 
@@ -151,17 +209,23 @@ def assert_same_density(mapped, own, coordinates, points):
     np.testing.assert_allclose(apart, apart[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("sizes", [*SIZES, (5, 3, 4, 7, 4)], ids=str)
+@pytest.mark.parametrize("sizes", [*SIZES, (8, 3, 4, 7, 4)], ids=str)
 def test_any_coordinates_keep_the_density(sizes):
-    """With standard deviations of every kind among the effects', whatever the map's arrays are."""
+    """With standard deviations, means, shares and a correlation of every kind among the parameters, whatever the map's arrays are."""
     rng = np.random.default_rng(sizes)
     p, units, m, clinicians, k = sizes
-    s = places(rng, *sizes)
-    log_unit = np.where(np.arange(p) % 2, np.nan, -0.7)
-    s = replace(s, log_unit=log_unit, unit_sd=np.arange(m) % (p + 1) - 1, clinician_sd=(np.arange(k) + 1) % (p + 1) - 1)
+    s, number = places(rng, *sizes), np.arange(p)
+    share = number[4:7:2] if p > 6 else number[1:2]
+    s = replace(
+        s, log_unit=np.where(number % 2, np.nan, -0.7), unit_sd=np.arange(m) % (p + 1) - 1, clinician_sd=(np.arange(k) + 1) % (p + 1) - 1,
+        mean_of=np.where(number == p - 1, 0, -1), share=share, sticks=0.5 + rng.random((4, share.size)), link=np.array([1, k - 1]),
+    )  # fmt: skip
+    s.log_unit[[*share, p - 1]] = np.nan
     roots = rng.normal(size=(units, m, m)), rng.normal(size=(clinicians, k, k))
     coordinates = Coordinates(
         s, *(0.3 * rng.normal(size=size) for size in (p, s.size)), np.tril(0.2 * rng.normal(size=(p, p))) + 0.5 * np.eye(p),
+        np.stack([0.2 * rng.normal(size=p), 1 + rng.random(p), rng.uniform(-0.9, 0.9, p)]), rng.random((2, p)),
+        0.2 * rng.normal(size=(m, p)), 0.2 * rng.normal(size=(k, p)), np.stack([rng.random(clinicians), rng.normal(size=clinicians)]),
         *(0.5 * rng.normal(size=size) for size in ((units, m, p), (clinicians, k, p), (clinicians, k, m))),
         *(root @ root.transpose(0, 2, 1) for root in roots),
     )  # fmt: skip

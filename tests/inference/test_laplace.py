@@ -80,6 +80,26 @@ def test_the_compiled_model_is_an_arrow(small):
     assert np.sqrt(slope @ np.linalg.solve(dense[np.ix_(effects, effects)], slope)) < 1e-3
 
 
+def test_what_a_level_tells_of_a_rate(small):
+    """How the rates' curvature changes with their correlation with the levels, as an even function, and their slope, as an odd one."""
+    s, density, x = small.found.structure, small.found.density, small.found.approximation.at.x.copy()
+    variance, level = small.found.coordinates.level
+    rate = s.clinician[:, s.link[1]]
+
+    def slope_and_precision(c):
+        x[s.population[s.link[0]]], slopes = 2 * np.arctanh(c), []
+        for step in (-1e-4, 0.0, 1e-4):
+            moved = x.copy()
+            moved[rate] += step
+            slopes.append(density(moved)[1][rate])
+        return np.array([slopes[1], (slopes[0] - slopes[2]) / 2e-4])
+
+    low, none, high = map(slope_and_precision, (-0.3, 0.0, 0.3))
+    told = 0.3 / (1 - 0.3**2 + variance)
+    np.testing.assert_allclose((low + high)[1] / 2 - none[1], 0.3 * told, rtol=0.2)
+    np.testing.assert_allclose((high - low)[0] / 2, told * level, rtol=0.2, atol=0.02)
+
+
 def test_chains_in_other_coordinates_have_the_same_posterior(small):
     settings = Sampling(draws=400, tune=400, chains=2, seed=1)
     scaled = well_scaled(small.compiled, small.model, small.study, small.design)
@@ -114,7 +134,7 @@ def of_clinicians(clinicians, k) -> Structure:
     order = np.random.default_rng(1).permutation(1 + clinicians * k)
     return Structure(
         order[:1], np.empty((1, 0), int), order[1:].reshape(clinicians, k), np.zeros(clinicians, int),
-        np.empty(0, int), np.full(k, -1), np.full(1, np.nan),
+        np.empty(0, int), np.full(k, -1), np.full(1, np.nan), np.full(1, -1), np.empty(0, int), np.empty((4, 0)), np.array([-1, -1]),
     )  # fmt: skip
 
 

@@ -1,0 +1,218 @@
+"""The sampler's coordinates from Laplace's approximation: the map's numbers, each found by a few evaluations of the density."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+from scipy.special import ndtr
+
+from .coordinates import Coordinates, plain
+from .curvature import central, latent_curvature
+from .mode import conditional_mode
+from .population import opened
+from .quantile import log_half_normal
+
+LEAST_INFORMATION = 1e-3  # of an effect, from which its growth is told
+MOST_SHARE = 0.99  # of a mean's variance that comes from the units' effects
+
+
+def coordinates_at(structure, x, latent, covariance, unit_follows, clinician_follows, growth=None, level=None) -> Coordinates:
+    """Coordinates from Laplace's approximation at ``x`` (in `plain` coordinates).
+
+    Parameters
+    ----------
+    growth : pair of arrays (m, p), (k, p), optional
+    level : array (2, clinicians), optional
+        See `Coordinates`.
+    """
+    s, start = structure, plain(structure)
+    level = start.level if level is None else level
+    unit_growth, clinician_growth = (start.unit_growth, start.clinician_growth) if growth is None else growth
+    unit, clinician = latent.blocks
+    precision, told = np.zeros(len(clinician)), np.zeros(clinician.shape[:2])
+    if s.link[0] >= 0:
+        c = np.tanh(x[s.population[s.link[0]]] / 2)
+        slope = c / (1 - c**2 + level[0])
+        precision, told[:, s.link[1]] = c * slope, slope * level[1]
+        clinician = clinician.copy()
+        clinician[:, s.link[1], s.link[1]] -= precision
+    unit, clinician = _information(unit), _information(clinician)
+    log_sd = np.array([
+        value if np.isnan(unit_) else unit_ + log_half_normal(value)[0]
+        for unit_, value in zip(s.log_unit, x[s.population], strict=True)
+    ])  # fmt: skip
+    # what effects follow, the level's part apart: own^-1 (whole w - told)
+    own = clinician + np.eye(clinician.shape[1])
+    whole = own.copy()
+    whole[:, s.link[1], s.link[1]] += precision
+    centre = x.copy()
+    centre[s.clinician] = np.linalg.solve(own, (whole @ x[s.clinician][..., None]) - told[..., None])[..., 0]
+    followed = np.linalg.solve(own, whole)
+    found = replace(
+        start, log_sd=log_sd, centre=centre, scale=np.linalg.cholesky(covariance), unit_growth=unit_growth,
+        clinician_growth=clinician_growth, level=level, coupling=followed @ latent.coupling, unit_information=unit,
+        clinician_information=clinician, funnel=_funnel(s, log_sd, unit, covariance),
+    )  # fmt: skip
+    # the map follows much of its own accord; what is left of the dependence is linear
+    found = replace(found, unit_follows=unit_follows - _followed(found)[0])
+    return replace(found, clinician_follows=followed @ (clinician_follows - _followed(found)[1]))
+
+
+def _information(blocks):
+    """What the study adds to the effects' own precision of 1; directions in which it would take away count as nothing."""
+    if not blocks.size:
+        return blocks
+    values, vectors = np.linalg.eigh(blocks - np.eye(blocks.shape[1]))
+    return np.einsum("ikl,il,iml->ikm", vectors, np.maximum(values, 0.0), vectors)
+
+
+def _followed(found: Coordinates, step: float = 1e-4):
+    """How the map's effects change with the population's parameters at the centre."""
+    s = found.structure
+    unscaled = replace(found, scale=np.eye(s.population.size))
+    columns = []
+    for position in s.population:
+        y = np.zeros(s.size)
+        y[position] = step
+        columns.append((unscaled.parameters(y) - unscaled.parameters(-y)) / (2 * step))
+    columns = np.stack(columns, axis=-1)
+    return columns[s.unit], columns[s.clinician]
+
+
+def _funnel(structure, log_sd, unit_information, covariance):
+    """Of each mean of units' effects: how much of its variance comes from them, and the variance of their own measurement."""
+    s, found = structure, np.zeros((2, structure.population.size))
+    for a in np.flatnonzero(s.mean_of >= 0):
+        effect = np.flatnonzero(s.unit_sd == s.mean_of[a])[0]
+        own = 1 / max(unit_information[:, effect, effect].mean(), LEAST_INFORMATION)
+        variance = np.exp(2 * log_sd[s.mean_of[a]]) * (own + 1) / len(unit_information)
+        found[:, a] = min(MOST_SHARE, variance / covariance[a, a]), own
+    return found
+
+
+C = 0.6  # correlations at which the level's part is told from the rest
+
+
+def levels(density, structure, x) -> np.ndarray:
+    """What is known of each clinician's level, from how the rate's curvature and slope change with their correlation c.
+
+    The level tells c^2/(1 - c^2 + v) of the rate's precision, and c/(1 - c^2 + v) times the level of its slope.
+    """
+    s = structure
+    if s.link[0] < 0:
+        return plain(structure).level
+    rate, at = s.clinician[:, s.link[1]], x.copy()
+
+    def with_correlation(c):
+        at[s.population[s.link[0]]] = 2 * np.arctanh(c)
+        return at
+
+    none, low, high = (central(density, with_correlation(c), rate)[rate] for c in (0.0, -C, C))
+    told = np.maximum((low + high) / 2 - none, 1e-6)
+    variance = np.maximum(C**2 / told - (1 - C**2), 1e-3)
+    slopes = [density(with_correlation(c))[1][rate] for c in (-C, C)]
+    return np.stack([variance, (slopes[1] - slopes[0]) * (1 - C**2 + variance) / (2 * C)])
+
+
+def growth(density, structure, approximation, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How the logs of the root of effects' information grow with the population's parameters, on average.
+
+    Parameters
+    ----------
+    sd : array (p)
+        Posterior standard deviations: half the distance over which growth is told, but at most 1/2.
+    """
+    s, x = structure, approximation.at.x
+    centre = [_diagonal(blocks) for blocks in approximation.at.latent.blocks]
+    found = [np.zeros((blocks.shape[1], s.population.size)) for blocks in (s.unit, s.clinician)]
+    for k, h in enumerate(np.minimum(sd, 0.5)):
+        blocks = []
+        for sign in (1, -1):
+            theta = x[s.population].copy()
+            theta[k] += sign * h
+            blocks.append(latent_curvature(density, s, approximation.predicted(s, theta)).blocks)
+        for which, middle in enumerate(centre):
+            there, back = (_diagonal(b[which]) for b in blocks)
+            weight = middle / (1 + middle)
+            grown = weight * (np.log(there) - np.log(back)) / (4 * h)
+            found[which][:, k] = grown.sum(axis=0) / weight.sum(axis=0)
+    for which, sds in enumerate((s.unit_sd, s.clinician_sd)):
+        for effect, own in enumerate(sds):
+            if own >= 0:
+                found[which][effect, own] = 0.0  # the map follows it exactly
+    if s.link[0] >= 0:
+        found[1][s.link[1], s.link[0]] = 0.0
+    return tuple(found)
+
+
+def _diagonal(blocks):
+    return np.maximum(np.diagonal(blocks, axis1=1, axis2=2) - 1, LEAST_INFORMATION)
+
+
+AT = 1.5  # standard normal quantiles that the bent marginal keeps, with the median
+FAR = 2.0  # where a normal's log density has fallen by 2, and what is as good as that
+STRAIGHT = 0.05
+OUTWARD = (1.0, FAR, 3.0, 4.5, 6.0, 8.0)
+FALL = 9.0  # of the log density, beyond which there is nothing
+
+
+def bent_marginals(density, found: Coordinates, approximation) -> Coordinates:
+    """With each of the population's coordinates bent so that its own marginal, cut along its axis, is nearly a standard normal.
+
+    Parameters
+    ----------
+    density : Density, in `plain` coordinates
+    found : Coordinates
+    approximation : Approximation
+    """
+    bend = found.bend.copy()
+    top = approximation.at.log_marginal
+    for k in range(bend.shape[1]):
+        both = [_log_marginal(density, found, approximation, k, t) - top for t in (-FAR, FAR)]
+        if np.abs(np.add(both, FAR**2 / 2)).max() < STRAIGHT:
+            continue
+        points, values = [0.0], [0.0]
+        for side, far in zip((-1.0, 1.0), both, strict=True):
+            for size in OUTWARD:
+                points.append(side * size)
+                values.append(far if size == FAR else _log_marginal(density, found, approximation, k, side * size) - top)
+                if not values[-1] > -FALL:
+                    break
+        bend[:, k] = _bend(np.array(points), np.array(values))
+    return replace(found, bend=bend)
+
+
+def _log_marginal(density, found, approximation, k, t):
+    """Log density of the coordinate k at t, the others at 0, effects integrated out by Laplace's method."""
+    s = found.structure
+    moved = found.scale[:, k] * t
+    theta, logs = found.centre[s.population] + moved, 0.0
+    for a in np.flatnonzero(s.mean_of >= 0):
+        sd = s.mean_of[a]
+        log_sd = theta[sd] if np.isnan(s.log_unit[sd]) else s.log_unit[sd] + log_half_normal(theta[sd])[0]
+        wider = opened(log_sd - found.log_sd[sd], *found.funnel[:, a])[0]
+        theta[a] = found.centre[s.population[a]] + moved[a] * np.exp(wider)
+        logs += wider
+    return conditional_mode(density, s, approximation.predicted(s, theta)).log_marginal + logs
+
+
+def _bend(points, values):
+    """Shift, slope and turn of `population.bent` that give three quantiles of the density with these logs at these points."""
+    straight = 0.0, 1.0, 0.0
+    order = np.argsort(points)
+    points, values = points[order], values[order]
+    finite = np.isfinite(values)
+    points, values = points[finite], values[finite]
+    if points[0] > -FAR or points[-1] < FAR:
+        return straight
+    grid = np.linspace(points[0], points[-1], 2001)
+    # what is interpolated is what it differs by from a normal, which bends less
+    log = PchipInterpolator(points, values + points**2 / 2)(grid) - grid**2 / 2
+    density = np.exp(log - log.max())
+    mass = np.cumsum(density)
+    low, middle, high = np.interp(ndtr([-AT, 0.0, AT]), (mass - density / 2) / mass[-1], grid)
+    turn = (high + low - 2 * middle) / (2 * np.log(np.cosh(AT)))
+    slope = (high - low) / (2 * AT)
+    return middle, slope, np.clip(turn, -0.8 * slope, 0.8 * slope)
