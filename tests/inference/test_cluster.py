@@ -131,7 +131,7 @@ def test_the_inner_steps_of_a_quick_look_are_the_same_in_the_same_order(found, s
 
 def test_a_chain_that_is_stopped_has_the_first_draws_of_the_whole_one(fits, found):
     """As on Ctrl-C: a worker ends its chain with what it has."""
-    how = {"draws": 100_000, "tune": 60, "seed": 5, "target_accept": 0.9, "extra_doublings": 0, "save_warmup": False}
+    how = {"draws": 100_000, "tune": 60, "seed": 5, "target_accept": 0.8, "max_step_size": sampling.LONGEST_STEP, "extra_doublings": 0}
     made = []
     tree = chains.sample_one(found.sampler(), how, 2, stopped=lambda: bool(made) and made[-1] > 90, tell=made.append)
     length = int(chains.length_of(tree)[0])

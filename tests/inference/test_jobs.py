@@ -198,7 +198,7 @@ def test_ctrl_c_ends_all_and_keeps_what_is_done(folder, tmp_path, workers, sched
     assert not error
     assert _all_ended(process.pid)
     kept = Ledger(path, "k").results
-    assert "job 0" in kept and set(kept) <= {"job 0", "job 1"}
+    assert kept and set(kept) <= {"job 0", "job 1"}  # whichever was done first
 
 
 @pytest.fixture(scope="module")
