@@ -89,8 +89,10 @@ def _twice(r, b):
 
 
 def factor(blocks: np.ndarray, least: float = LEAST) -> np.ndarray:
-    """Upper triangular factors of symmetric blocks, whose eigenvalues count as at least ``least``."""
+    """Upper triangular factors of symmetric blocks, whose eigenvalues count as at least ``least``; LinAlgError if they are no numbers."""
     blocks = (blocks + blocks.transpose(0, 2, 1)) / 2
+    if not np.isfinite(blocks).all():
+        raise np.linalg.LinAlgError("second derivatives are no numbers")
     if not blocks.size:
         return blocks
     values, vectors = np.linalg.eigh(blocks)

@@ -61,7 +61,7 @@ class Laplace:
 
 
 def laplace(compiled, model, study, design) -> Laplace | None:
-    """Laplace's approximation; None where no mode is found, as in models without a proper one.
+    """Laplace's approximation; None where no mode or no curvature is found, as in models without a proper one.
 
     Parameters
     ----------
@@ -82,8 +82,14 @@ def laplace(compiled, model, study, design) -> Laplace | None:
     start[structure.population[~np.isnan(structure.log_unit)]] = 0.0
     start[structure.unit], start[structure.clinician] = 0.0, 0.0
     density = Density(in_coordinates(compiled, plain(structure)))
-    found = marginal_mode(density, structure, start, scale)
-    return None if found is None else Laplace(compiled, density, structure, scale, found)
+    try:
+        mode = marginal_mode(density, structure, start, scale)
+        found = None if mode is None else Laplace(compiled, density, structure, scale, mode)
+        if found is not None:
+            _ = found.coordinates
+    except np.linalg.LinAlgError:  # second derivatives that cannot be computed
+        return None
+    return found
 
 
 def _scale(names, slices, table) -> np.ndarray:

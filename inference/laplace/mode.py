@@ -99,7 +99,9 @@ def conditional_mode(density, structure, x: np.ndarray, most: int = MOST_NEWTON)
         if not np.isfinite(value):
             break
         if latent is None:
-            latent = latent_curvature(density, s, x)
+            latent = _curvature(density, s, x)
+        if latent is None:
+            break
         unit, clinician = latent.solve(gradient[s.unit], gradient[s.clinician])
         # length of each step in conditional standard deviations
         length = np.sqrt(np.maximum((clinician * gradient[s.clinician]).sum(axis=1), 0))
@@ -111,9 +113,18 @@ def conditional_mode(density, structure, x: np.ndarray, most: int = MOST_NEWTON)
             break
         if change > SAME:
             latent = None
-    if not np.isfinite(value):
+    latent = _curvature(density, s, x) if np.isfinite(value) else None
+    if latent is None:
         return Conditional(x, -np.inf, None, np.inf)
-    return Conditional(x, value, latent_curvature(density, s, x), change)
+    return Conditional(x, value, latent, change)
+
+
+def _curvature(density, structure, x) -> Latent | None:
+    """`latent_curvature`; None at the edge of where the density can be computed."""
+    try:
+        return latent_curvature(density, structure, x)
+    except np.linalg.LinAlgError:
+        return None
 
 
 REACH = 1.0  # of the points that tell how far the conditional is from a normal, in its standard deviations
@@ -225,7 +236,10 @@ def _with_precision(density, structure, approximation: Approximation, scale, poo
         k, sign = job
         theta = approximation.at.x[s.population].copy()
         theta[k] += sign * h[k]
-        return marginal_gradient(density, s, conditional_mode(density, s, approximation.predicted(s, theta), 1), approximation)
+        at = conditional_mode(density, s, approximation.predicted(s, theta), 1)
+        if at.latent is None:
+            raise np.linalg.LinAlgError("no curvature of the effects beside the mode")
+        return marginal_gradient(density, s, at, approximation)
 
     jobs = [(k, sign) for k in range(s.population.size) for sign in (-1, 1)]
     found = np.array(list(pool.map(gradient, jobs)))

@@ -188,3 +188,15 @@ def test_the_expected_gradient_of_correlated_effects_that_are_not_normal():
         x[s.clinician] += at.latent.spread(np.zeros((1, 0)), np.tile(nodes[which], (3, 1)))[1]
         expected += np.prod(weights[which] / np.sqrt(2 * np.pi)) * density(x)[1]
     np.testing.assert_allclose(expected_gradient(density, s, at), expected, atol=1e-7)
+
+
+def test_the_edge_of_the_density_is_no_mode():
+    """Where a point can be computed but its neighbours cannot."""
+    s = SimpleNamespace(unit=np.empty((1, 0), int), clinician=np.array([[1]]), unit_of=np.array([0]))
+
+    def density(x):
+        if x[1] > 0.00001:
+            return -np.inf, np.full(2, np.nan)
+        return -0.5 * float(x @ x), -x
+
+    assert conditional_mode(density, s, np.zeros(2)).log_marginal == -np.inf
