@@ -50,7 +50,7 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
     UserError
         Where the posterior has no mode that Laplace's method could start from.
     """
-    found = laplace(compiled, model, study, design)
+    found = laplace(compiled, model, study, design, available_cores())
     if found is None:
         raise UserError(
             "the quick look found no mode of this posterior, so that there is nothing to approximate; sample instead "

@@ -18,6 +18,7 @@ from ..models.priors import priors_in_force
 from .approximate import approximate
 from .cluster import takes_scheduler
 from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, problems, weighted
+from .cores import available_cores
 from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, survey_log_likelihood
 from .options import study_columns
 from .results import DOUBT, SCHEMA, Fit
@@ -93,7 +94,7 @@ def fit(
         result.diagnostics = weighted(result.diagnostics, quality["effective"])
         how = quality | {"tries": 1, "seconds": round(time.perf_counter() - started, 2)}
         return _fit(result, result.tree(pymc_model), settings, how, True, found, cautions)
-    compiled = well_scaled(compiled, model, study)
+    compiled = well_scaled(compiled, model, study, threads=available_cores())
     wanted = compare_spreads and "intervention_two_levers" in pymc_model.coords
     spreads = OtherSpreads(model, study, progress, cores, wanted)
     beside = {"meanwhile": spreads.prepare} if spreads.left else {}

@@ -49,7 +49,7 @@ def compile_model(pymc_model):
         return compile_callbacks(pymc_model)
 
 
-def well_scaled(compiled, model, study, design=None):
+def well_scaled(compiled, model, study, design=None, threads: int = 1):
     """The compiled model in coordinates in which Laplace's approximation of its posterior is a standard normal.
 
     Chains then start in its midst and take short trajectories. The draws are those of the model. Where no approximation is
@@ -58,7 +58,7 @@ def well_scaled(compiled, model, study, design=None):
     from ..models.design import build_design
     from .laplace.laplace import laplace
 
-    found = laplace(compiled, model, study, build_design(model, study)[0] if design is None else design)
+    found = laplace(compiled, model, study, build_design(model, study)[0] if design is None else design, threads)
     return compiled if found is None else found.sampler()
 
 

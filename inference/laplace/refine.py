@@ -116,23 +116,30 @@ def levels(density, structure, x) -> np.ndarray:
     return np.stack([variance, (slopes[1] - slopes[0]) * (1 - C**2 + variance) / (2 * C)])
 
 
-def growth(density, structure, approximation, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def growth(density, structure, approximation, sd: np.ndarray, mapped=map) -> tuple[np.ndarray, np.ndarray]:
     """How the logs of the root of effects' information grow with the population's parameters, on average.
 
     Parameters
     ----------
     sd : array (p)
         Posterior standard deviations: half the distance over which growth is told, but at most 1/2.
+    mapped : function, optional
+        Does what `map` does.
     """
     s, x = structure, approximation.at.x
     centre = [_diagonal(blocks) for blocks in approximation.at.latent.blocks]
     found = [np.zeros((blocks.shape[1], s.population.size)) for blocks in (s.unit, s.clinician)]
-    for k, h in enumerate(np.minimum(sd, 0.5)):
-        blocks = []
-        for sign in (1, -1):
-            theta = x[s.population].copy()
-            theta[k] += sign * h
-            blocks.append(latent_curvature(density, s, approximation.predicted(s, theta)).blocks)
+    steps = np.minimum(sd, 0.5)
+
+    def blocks_at(job):
+        k, sign = job
+        theta = x[s.population].copy()
+        theta[k] += sign * steps[k]
+        return latent_curvature(density, s, approximation.predicted(s, theta)).blocks
+
+    beside = list(mapped(blocks_at, [(k, sign) for k in range(steps.size) for sign in (1, -1)]))
+    for k, h in enumerate(steps):
+        blocks = beside[2 * k : 2 * k + 2]
         for which, middle in enumerate(centre):
             there, back = (_diagonal(b[which]) for b in blocks)
             weight = middle / (1 + middle)
@@ -158,7 +165,7 @@ OUTWARD = (1.0, FAR, 3.0, 4.5, 6.0, 8.0)
 FALL = 9.0  # of the log density, beyond which there is nothing
 
 
-def bent_marginals(density, found: Coordinates, approximation) -> Coordinates:
+def bent_marginals(density, found: Coordinates, approximation, mapped=map) -> Coordinates:
     """With each of the population's coordinates bent so that its own marginal, cut along its axis, is nearly a standard normal.
 
     Parameters
@@ -166,22 +173,26 @@ def bent_marginals(density, found: Coordinates, approximation) -> Coordinates:
     density : Density, in `plain` coordinates
     found : Coordinates
     approximation : Approximation
+    mapped : function, optional
+        Does what `map` does.
     """
-    bend = found.bend.copy()
+    columns = mapped(lambda k: _bent_marginal(density, found, approximation, k), range(found.bend.shape[1]))
+    return replace(found, bend=np.stack(list(columns), axis=1))
+
+
+def _bent_marginal(density, found, approximation, k):
     top = approximation.at.log_marginal
-    for k in range(bend.shape[1]):
-        both = [_log_marginal(density, found, approximation, k, t) - top for t in (-FAR, FAR)]
-        if np.abs(np.add(both, FAR**2 / 2)).max() < STRAIGHT:
-            continue
-        points, values = [0.0], [0.0]
-        for side, far in zip((-1.0, 1.0), both, strict=True):
-            for size in OUTWARD:
-                points.append(side * size)
-                values.append(far if size == FAR else _log_marginal(density, found, approximation, k, side * size) - top)
-                if not values[-1] > -FALL:
-                    break
-        bend[:, k] = _bend(np.array(points), np.array(values))
-    return replace(found, bend=bend)
+    both = [_log_marginal(density, found, approximation, k, t) - top for t in (-FAR, FAR)]
+    if np.abs(np.add(both, FAR**2 / 2)).max() < STRAIGHT:
+        return found.bend[:, k]
+    points, values = [0.0], [0.0]
+    for side, far in zip((-1.0, 1.0), both, strict=True):
+        for size in OUTWARD:
+            points.append(side * size)
+            values.append(far if size == FAR else _log_marginal(density, found, approximation, k, side * size) - top)
+            if not values[-1] > -FALL:
+                break
+    return _bend(np.array(points), np.array(values))
 
 
 def _log_marginal(density, found, approximation, k, t):
