@@ -160,7 +160,8 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
     Returns
     -------
     log_marginal, correction : float
-        Laplace's, up to a constant, and what its next terms add; minus infinity where there is no mode.
+        Laplace's, up to a constant, and what its next terms add; minus infinity and 0 where the density cannot be computed on the
+        way to the mode or around it. ``draw`` then has no deviations.
     """
     m, units = unit.shape
     k, count = clinician.shape
@@ -233,6 +234,8 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
             traces += total[unit[a, j]] * moved[unit[a, j]] / 2
         correction += _bent(traces)
     draw[:] = y
+    if not math.isfinite(correction):
+        return -np.inf, 0.0
     for a in range(m):
         for j in range(units):
             draw[unit[a, j]] += min(max(moved[unit[a, j]], -MOST_SHIFT), MOST_SHIFT)
