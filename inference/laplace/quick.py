@@ -184,7 +184,8 @@ def _room(count: int, size: int) -> np.ndarray:
     """Rows for draws; pages that are not used take no room."""
     if count * size <= IN_MEMORY:
         return np.empty((count, size))
-    return np.memmap(tempfile.TemporaryFile(prefix="equipoise-draws-"), float, "w+", shape=(count, size))
+    with tempfile.TemporaryFile(prefix="equipoise-draws-") as file:  # lasts as long as the array
+        return np.memmap(file, float, "w+", shape=(count, size))
 
 
 def _resampled(weights: np.ndarray, draws: int, rng) -> np.ndarray:

@@ -78,6 +78,21 @@ def by_quadrature(found, point, order):
     return total, mean, square
 
 
+def test_what_each_clinician_contributes_is_all_there_is():
+    """The quadrature by clinicians is that over all of their effects at once."""
+    found = of_study(3, 30, 1)
+    s, density = found.structure, Density(found.sampler())
+    places, (grid, logs) = s.clinician.ravel(), hermite(5, s.clinician.size)
+    y = np.zeros(s.size)
+    for n, y[places] in enumerate(grid):
+        logs[n] += density(y)[0]
+    whole = special.logsumexp(logs)
+    total, mean, square = by_quadrature(found, y[s.population], 5)
+    assert total == pytest.approx(whole, abs=1e-8)
+    np.testing.assert_allclose(mean[places], np.exp(logs - whole) @ grid, atol=1e-8)
+    np.testing.assert_allclose(square[places], np.exp(logs - whole) @ np.square(grid), atol=1e-8)
+
+
 @pytest.mark.parametrize("shape, orders, left", [((3, 30, 1), (12, 16), 0.2), ((4, 20, 2), (6, 8), 0.6)])
 def test_effects_are_integrated_out_as_by_quadrature(shape, orders, left):
     """In the sampler's coordinates few are far from a normal: what Laplace's method misses is small, and what is left smaller.

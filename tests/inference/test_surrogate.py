@@ -58,7 +58,8 @@ def test_a_polynomial_is_found_again():
         )  # fmt: skip
 
     scores = np.stack([(ratio(y + move) - ratio(y - move)) / (2 * h) for move in h * np.eye(p)], axis=1)
-    found = fitted([group(y[:100], ratio(y[:100]) + 7.0, scores[:100]), group(y, ratio(y), scores, 0.05 * y[:, 0] - 0.04 * y[:, 2] ** 2)], rng)
+    correction = 0.05 * y[:, 0] - 0.04 * y[:, 2] ** 2
+    found = fitted([group(y[:100], ratio(y[:100]) + 7.0, scores[:100]), group(y, ratio(y), scores, correction)], rng)
     linear[0] += 0.05
     quadratic[2, 2] -= 0.04
     np.testing.assert_allclose(found.linear, linear, atol=2e-3)
