@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from itertools import count as count_up
 from itertools import islice
 from typing import Any
 
@@ -201,12 +202,13 @@ def share_out(
 
     from distributed import KilledWorker, as_completed
 
-    waiting, names, done = iter(jobs), {}, as_completed(loop=client.loop)
+    waiting, number, names, done = iter(jobs), count_up(1), {}, as_completed(loop=client.loop)
 
     def send(count):
         for name, job in islice(waiting, count):
             with _large_graphs():
-                future = client.submit(function, shared, job, pure=False)
+                # in the order given: Dask takes what is sent at about the same time in any order
+                future = client.submit(function, shared, job, pure=False, priority=-next(number))
             names[future] = name
             done.add(future)
 
