@@ -204,33 +204,69 @@ def test_the_expansion_is_right_to_the_order_that_it_says():
     assert half[1] < 0.02 * half[0]
 
 
-def test_units_and_clinicians_are_drawn_with_their_precision():
-    """A normal density, two effects of each of two units and of each of three clinicians: exact, and so is the draws' spread."""
+@pytest.fixture(scope="module")
+def arrow():
+    """Places of two effects of each of two units and of each of three clinicians, a precision of theirs, and terms of third degree."""
     rng = np.random.default_rng(3)
     order = rng.permutation(11)
-    population, unit, clinician, unit_of = order[:1], order[1:5].reshape(2, 2), order[5:].reshape(3, 2), np.array([1, 0, 1])
-    precision, middle = np.zeros((11, 11)), rng.standard_normal(11)
+    unit, clinician, unit_of = order[1:5].reshape(2, 2), order[5:].reshape(3, 2), np.array([1, 0, 1])
+    precision, third = np.eye(11), np.zeros((11, 11, 11))
     for i, places in enumerate([*unit, *clinician]):
-        precision[np.ix_(places, places)] = [[2.0 + i / 5, 0.4], [0.4, 1.0]]
-        if i >= 2:
-            between = 0.5 * rng.standard_normal((2, 2))
-            above = unit[unit_of[i - 2]]
-            precision[np.ix_(places, above)], precision[np.ix_(above, places)] = between, between.T
-    precision[population, population] = 1.0
-    middle[population] = 0.0
+        precision[np.ix_(places, places)] = [[2.0 + i / 5, 0.4], [0.4, 1.5]]
+    for i, places in enumerate(clinician):
+        above = unit[unit_of[i]]
+        between = 0.2 * rng.standard_normal((2, 2))
+        precision[np.ix_(places, above)], precision[np.ix_(above, places)] = between, between.T
+        both = np.concatenate([places, above])
+        for triple in itertools.combinations_with_replacement(both, 3):
+            amount = 0.02 * rng.standard_normal()
+            for a, b, c in set(itertools.permutations(triple)):
+                third[a, b, c] += amount
+    assert np.linalg.eigvalsh(precision).min() > 0.1  # nothing counts as more than it is
+    return unit, clinician, unit_of, precision, third
+
+
+def test_units_and_clinicians_are_drawn_with_their_precision(arrow):
+    """A normal density: exact, and so is the draws' spread."""
+    unit, clinician, unit_of, precision, _ = arrow
+    middle = np.random.default_rng(4).standard_normal(11)
+    effects = np.concatenate([unit.ravel(), clinician.ravel()])
+    middle[np.setdiff1d(np.arange(11), effects)] = 0.0  # the population's parameter stays where it is
 
     def log(at):
         return -0.5 * (at - middle) @ precision @ (at - middle), -precision @ (at - middle)
 
-    effects = order[1:]
     within = precision[np.ix_(effects, effects)]
-    assert np.linalg.eigvalsh(within).min() > 0
     marginal, correction, mode, draw, _ = at_zero(log, 11, unit, clinician, unit_of)
     assert marginal == pytest.approx(-0.5 * np.linalg.slogdet(within)[1], abs=1e-6) and abs(correction) < 1e-6
     np.testing.assert_allclose(mode, middle, atol=1e-6)
     np.testing.assert_allclose(draw, middle, atol=1e-6)
     columns = [(at_zero(log, 11, unit, clinician, unit_of, normals)[3] - draw)[effects] for normals in np.eye(11)[effects]]
     np.testing.assert_allclose(np.transpose(columns) @ columns, np.linalg.inv(within), atol=1e-6)
+
+
+def test_units_and_clinicians_in_the_expansion(arrow):
+    """Shun and McCullagh's terms from whole tensors, where the mode is at 0 and no derivative above the third."""
+    unit, clinician, unit_of, precision, third = arrow
+    effects = np.concatenate([unit.ravel(), clinician.ravel()])
+
+    def log(at):
+        by = np.einsum("abc,b,c->a", third, at, at)
+        return -0.5 * at @ precision @ at + by @ at / 6, by / 2 - precision @ at
+
+    _, correction, mode, mean, score = at_zero(log, 11, unit, clinician, unit_of)
+    covariance = np.zeros((11, 11))
+    covariance[np.ix_(effects, effects)] = np.linalg.inv(precision[np.ix_(effects, effects)])
+    traces = np.einsum("abc,ab->c", third, covariance)
+    expected = traces @ covariance @ traces / 8
+    for own in clinician:
+        f, c = third[np.ix_(own, own, own)], np.linalg.inv(precision[np.ix_(own, own)])
+        expected += np.einsum("abc,def,ad,be,cf->", f, f, c, c, c) / 12
+    np.testing.assert_allclose(mode, 0, atol=1e-12)
+    np.testing.assert_allclose(mean, covariance @ traces / 2, atol=1e-7)
+    np.testing.assert_allclose(score, traces / 2, atol=1e-7)
+    assert np.abs(mean).max() > 0.01 and expected > 5e-4
+    assert correction == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_curvature_that_is_not_positive_gives_numbers():
