@@ -48,7 +48,7 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
     Raises
     ------
     UserError
-        Where the posterior has no mode that Laplace's method could start from.
+        Where the posterior has no mode that Laplace's method could start from, or cannot be computed around it.
     """
     found = laplace(compiled, model, study, design, available_cores())
     if found is None:

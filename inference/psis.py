@@ -24,16 +24,19 @@ def smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     Parameters
     ----------
     log_weights : float array (draws)
-        Minus infinity where a draw is impossible; equal ones need no smoothing.
+        At least 25; minus infinity where a draw is impossible. Equal ones need no smoothing; of fewer than five possible ones there
+        is no tail to tell of, and k is infinite.
     """
     possible = np.isfinite(log_weights)
     if not possible.any():
         return np.full(log_weights.size, 1 / log_weights.size), np.inf
+    if np.ptp(log_weights[possible]) < 1e-9:
+        return possible / possible.sum(), 0.0
     values = np.where(possible, log_weights, log_weights[possible].min(initial=0.0) - 100.0)
     # what is left out has weights that are one over its likelihood
     found, k, _ = psis(-values[None, :, None])
     weights = np.exp(found.reshape(-1) - found.max())
-    return weights / weights.sum(), float(k[0])
+    return weights / weights.sum(), float(np.nan_to_num(k[0], nan=np.inf))
 
 
 def psis(log_likelihood: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -129,12 +129,13 @@ def _call_density(typingctx, address, size, x, gradient, value, data):
 
 @njit(nogil=True, error_model="numpy")
 def density_at(call, y, gradient):
-    """Value of a compiled density at ``y``, and its ``gradient`` filled in; minus infinity where it cannot be computed.
+    """Value of a compiled density at ``y``, and its ``gradient`` filled in; minus infinity and NaN where it cannot be computed.
 
     ``call`` (int64) holds the addresses of the function and of its data.
     """
     value = np.empty(1)
     if _call_density(call[0], np.uint64(y.size), y, gradient, value, call[1]) != 0:
+        gradient[:] = np.nan
         return -np.inf
     return value[0]
 

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from ...models.likelihood.kept import njit
+from .arrow import backward, factor, forward, solve, spread
 from .coordinates import density_at
 
 STEP = 1e-4  # of central differences of the gradient
@@ -24,43 +25,6 @@ MOST_STEP = 2.0  # that an effect may move at once
 SAME = 0.1  # a step after which the curvature is worked out anew
 MOST_CORRECTION = 0.5  # of one clinician or unit, at which the expansion no longer holds: what it adds is bent to stay below
 MOST_SHIFT = 1.0  # from an effect's mode to its mean, in standard deviations
-
-
-@njit(nogil=True, error_model="numpy")
-def _factor(a, least):
-    """Lower triangular factor of each symmetric matrix of ``a`` (n, k, k), in place; pivots count as at least ``least``. Its logs' sum."""
-    n, k = a.shape[0], a.shape[1]
-    logs = 0.0
-    for i in range(n):
-        for c in range(k):
-            for r in range(c, k):
-                total = 0.5 * (a[i, r, c] + a[i, c, r])
-                for b in range(c):
-                    total -= a[i, r, b] * a[i, c, b]
-                if r == c:
-                    a[i, c, c] = math.sqrt(max(total, least))
-                    logs += math.log(a[i, c, c])
-                else:
-                    a[i, r, c] = total / a[i, c, c]
-    return logs
-
-
-@njit(nogil=True, error_model="numpy")
-def _forward(low, v):
-    """Solve ``low`` x = v for one block, in place."""
-    for r in range(v.size):
-        for c in range(r):
-            v[r] -= low[r, c] * v[c]
-        v[r] /= low[r, r]
-
-
-@njit(nogil=True, error_model="numpy")
-def _backward(low, v):
-    """Solve ``low``' x = v for one block, in place."""
-    for r in range(v.size - 1, -1, -1):
-        for c in range(r + 1, v.size):
-            v[r] -= low[c, r] * v[c]
-        v[r] /= low[r, r]
 
 
 @njit(nogil=True, error_model="numpy")
@@ -96,80 +60,27 @@ def _curvature(call, y, unit, clinician, unit_of, own, coupling, schur, there, b
                 for j in range(units):
                     place = unit[a, j]
                     schur[j, a, c] = (back[place] - there[place]) / (2 * STEP)
-    logs = _factor(own, LEAST)
+    logs = factor(own, LEAST)
     column = np.empty(k)
     for i in range(count):
         for b in range(m):
             for a in range(k):
                 column[a] = between[i, a, b]
-            _forward(own[i], column)
-            _backward(own[i], column)
+            forward(own[i], column)
+            backward(own[i], column)
             for a in range(k):
                 coupling[i, a, b] = column[a]
             for a in range(k):
                 for c in range(m):
                     schur[unit_of[i], c, b] -= between[i, a, c] * column[a]
-    return logs + _factor(schur, LEAST)
-
-
-@njit(nogil=True, error_model="numpy")
-def _solve(g, unit, clinician, unit_of, own, coupling, schur, step):
-    """Fill ``step`` with the precision's inverse times ``g``, at the effects' places."""
-    m, units = unit.shape
-    k, count = clinician.shape
-    taken = np.zeros((units, m))
-    one, other = np.empty(k), np.empty(m)
-    for i in range(count):
-        for a in range(k):
-            for b in range(m):
-                taken[unit_of[i], b] += coupling[i, a, b] * g[clinician[a, i]]
-    for j in range(units):
-        for a in range(m):
-            other[a] = g[unit[a, j]] - taken[j, a]
-        _forward(schur[j], other)
-        _backward(schur[j], other)
-        for a in range(m):
-            step[unit[a, j]] = other[a]
-    for i in range(count):
-        for a in range(k):
-            one[a] = g[clinician[a, i]]
-        _forward(own[i], one)
-        _backward(own[i], one)
-        for a in range(k):
-            total = one[a]
-            for b in range(m):
-                total -= coupling[i, a, b] * step[unit[b, unit_of[i]]]
-            step[clinician[a, i]] = total
-
-
-@njit(nogil=True, error_model="numpy")
-def _spread(z_unit, z_clinician, unit, clinician, unit_of, own, coupling, schur, out):
-    """Fill ``out`` with standard normal numbers (units, m), (count, k) turned into deviations with the effects' precision."""
-    m, units = unit.shape
-    k, count = clinician.shape
-    other, one = np.empty(m), np.empty(k)
-    for j in range(units):
-        for a in range(m):
-            other[a] = z_unit[j, a]
-        _backward(schur[j], other)
-        for a in range(m):
-            out[unit[a, j]] = other[a]
-    for i in range(count):
-        for a in range(k):
-            one[a] = z_clinician[i, a]
-        _backward(own[i], one)
-        for a in range(k):
-            total = one[a]
-            for b in range(m):
-                total -= coupling[i, a, b] * out[unit[b, unit_of[i]]]
-            out[clinician[a, i]] = total
+    return logs + factor(schur, LEAST)
 
 
 @njit(nogil=True, error_model="numpy")
 def _along(call, y, z_unit, z_clinician, sign, unit, clinician, unit_of, own, coupling, schur, moved, gradient):
     """Gradient at the point that lies ``sign`` times the standardised deviations away from ``y``."""
     moved[:] = 0.0
-    _spread(z_unit, z_clinician, unit, clinician, unit_of, own, coupling, schur, moved)
+    spread(z_unit, z_clinician, unit, clinician, unit_of, own, coupling, schur, moved)
     for a in range(y.size):
         moved[a] = y[a] + sign * moved[a]
     density_at(call, moved, gradient)
@@ -195,7 +106,7 @@ def _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, gradie
             if age > SAME:
                 half = _curvature(call, y, unit, clinician, unit_of, own, coupling, schur, there, back)
                 age = 0.0
-            _solve(gradient, unit, clinician, unit_of, own, coupling, schur, step)
+            solve(gradient, unit, clinician, unit_of, own, coupling, schur, step)
         change = 0.0
         for places in (unit, clinician):
             for a in range(places.shape[0]):
@@ -242,20 +153,24 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
         Standard normal at the effects' places.
     draw : array (size)
         Is filled with the population's parameters and a draw of the effects.
+    score : array (size)
+        Is filled, at the population's places, with derivatives of Laplace's value, but for how the effects' mode follows: nothing
+        to first order where the coordinates hold.
 
     Returns
     -------
     log_marginal, correction : float
-        Laplace's, up to a constant, and what its next terms add; minus infinity where there is no mode.
+        Laplace's, up to a constant, and what its next terms add; minus infinity and 0 where the density cannot be computed on the
+        way to the mode or around it. ``draw`` then has no deviations.
     """
     m, units = unit.shape
     k, count = clinician.shape
     size = y.size
     own, coupling, schur = np.empty((count, k, k)), np.empty((count, k, m)), np.empty((units, m, m))
-    room = np.empty((5, size))
+    room = np.empty((4, size))
     gradient, there, back, moved = np.empty(size), room[0], room[1], room[3]
     value, half = _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, gradient, room)
-    if not math.isfinite(value):
+    if not math.isfinite(value - half):
         draw[:] = y
         return -np.inf, 0.0
     total = np.zeros(size)  # expectation of the gradient over the normal, less that at the mode
@@ -279,8 +194,8 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
                 for a in range(k):
                     place = clinician[a, i]
                     plus[a], minus[a] = there[place] - gradient[place], back[place] - gradient[place]
-                _forward(own[i], plus)
-                _forward(own[i], minus)
+                forward(own[i], plus)
+                forward(own[i], minus)
                 for a in range(k):
                     third[i, a, axis] = (plus[a] + minus[a]) / REACH**2
                     fourth[i, a, axis] = 3 * (plus[a] - minus[a]) / REACH**3
@@ -299,11 +214,11 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
                 for c in range(k):
                     place = clinician[c, i]
                     plus[c] = there[place] - back[place]
-                _forward(own[i], plus)
+                forward(own[i], plus)
                 sums = 3 * (plus[a] + 2 * REACH) / REACH**3
                 corrections[i] += (sums - fourth[i, a, a] - 3 * fourth[i, b, a] - fourth[i, a, b]) / 12
     moved[:] = 0.0  # from the mode to the mean
-    _solve(total, unit, clinician, unit_of, own, coupling, schur, moved)
+    solve(total, unit, clinician, unit_of, own, coupling, schur, moved)
     correction = 0.0
     for i in range(count):
         for a in range(k):
@@ -319,6 +234,8 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
             traces += total[unit[a, j]] * moved[unit[a, j]] / 2
         correction += _bent(traces)
     draw[:] = y
+    if not math.isfinite(correction):
+        return -np.inf, 0.0
     for a in range(m):
         for j in range(units):
             draw[unit[a, j]] += min(max(moved[unit[a, j]], -MOST_SHIFT), MOST_SHIFT)
@@ -328,7 +245,7 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
             draw[clinician[a, i]] += min(max(moved[clinician[a, i]], -MOST_SHIFT), MOST_SHIFT)
             z_clinician[i, a] = normals[clinician[a, i]]
     moved[:] = 0.0
-    _spread(z_unit, z_clinician, unit, clinician, unit_of, own, coupling, schur, moved)
+    spread(z_unit, z_clinician, unit, clinician, unit_of, own, coupling, schur, moved)
     for a in range(size):
         draw[a] += moved[a]
     return value - half, correction

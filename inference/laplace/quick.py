@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...datasets.errors import UserError
 from ..psis import HIGH_K, smoothed
 from .inner import integrated
 from .laplace import Laplace
@@ -43,7 +44,7 @@ class Value:
     correction : float
         What the expansion's next terms add.
     score : array (p)
-        Derivatives of ``laplace``.
+        Derivatives of ``laplace``, as `integrated` finds them.
     draw : array (size) or None
         The sampler's coordinates with one draw of the effects.
     """
@@ -125,16 +126,21 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     draws : int
         As many effective ones are aimed at.
     seed : int
+
+    Raises
+    ------
+    UserError
+        Where the density can be computed at none of the first points.
     """
     s = effects.structure
     rng = np.random.default_rng([seed, 1])
-    rows = _room(MOST_PROPOSALS * draws, s.size)
     pilots = max(PILOTS * s.population.size, LEAST_PILOTS)
+    rows = _room(max(MOST_PROPOSALS * draws, pilots), s.size)
     groups = [_group(FIRST, *_evaluated(effects, rng.standard_normal((pilots, s.population.size)), seed, 0))]
     groups.append(_group(1.0, *_evaluated(effects, fitted(groups, rng).draw(pilots, rng), seed, 0)))
     for again in range(REFITS, -1, -1):
         surrogate = fitted(groups, rng)
-        log_weights, made, wanted = np.empty(0), 0, min(max(draws // 4, pilots), draws)
+        log_weights, made, wanted = np.empty(0), 0, max(draws // 4, pilots)
         while wanted > 0:
             points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows)
             log_weights = np.append(log_weights, [v.laplace + v.correction for v in values] - surrogate.log_density(points))
@@ -163,6 +169,11 @@ def _evaluated(effects, points, seed: int, made: int, rows=None):
 def _group(weight: float, y, values):
     """What the surrogate is fitted to: relative to the standard normal, without points at which nothing comes out."""
     kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace)]
+    if not kept:
+        raise UserError(
+            "the quick look found no point near the mode at which this posterior can be computed; sample instead "
+            '(`equipoise run` without --quick, method = "nuts").'
+        )
     y, values = y[kept], [values[n] for n in kept]
     ratio = np.array([v.laplace for v in values]) + 0.5 * np.square(y).sum(axis=1)
     scores = np.array([v.score for v in values]).reshape(y.shape) + y
@@ -173,7 +184,8 @@ def _room(count: int, size: int) -> np.ndarray:
     """Rows for draws; pages that are not used take no room."""
     if count * size <= IN_MEMORY:
         return np.empty((count, size))
-    return np.memmap(tempfile.TemporaryFile(prefix="equipoise-draws-"), float, "w+", shape=(count, size))
+    with tempfile.TemporaryFile(prefix="equipoise-draws-") as file:  # lasts as long as the array
+        return np.memmap(file, float, "w+", shape=(count, size))
 
 
 def _resampled(weights: np.ndarray, draws: int, rng) -> np.ndarray:

@@ -1,108 +1,135 @@
-"""The engine of the quick look: against quadrature of the joint density, and densities whose moments are known."""
+"""The quick look: against the sampler, and densities whose moments are known."""
 
-import itertools
 import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import special
 
 from equipoise import CapacityModel, datasets, simulate
-from equipoise.inference.laplace.density import Density, Expansion
+from equipoise.datasets import UserError
+from equipoise.inference import store
+from equipoise.inference.approximate import approximate, recorded
+from equipoise.inference.laplace import quick
+from equipoise.inference.laplace.density import Expansion
 from equipoise.inference.laplace.laplace import laplace
-from equipoise.inference.laplace.quick import Effects, Value, quick_posterior
-from equipoise.inference.laplace.surrogate import fitted
+from equipoise.inference.laplace.quick import Effects, Quick, Value, _resampled, quick_posterior
 from equipoise.inference.psis import HIGH_K, smoothed
-from equipoise.inference.sampling import compile_model
+from equipoise.inference.sampling import Sampling, compile_model, sample, well_scaled
 from equipoise.models.design import build_design
 
 
 @pytest.fixture(scope="module")
-def pair():
-    """Laplace's approximation of two clinicians x 30 surveys: four effects, which can be integrated by quadrature."""
+def real():
+    """A study of 30 clinicians x 12 surveys in 3 units, its compiled model, and quick draws as `equipoise.fit` makes them."""
     model = CapacityModel()
-    empty = datasets.design_study(clinicians=2, surveys=30, units=1, jitter=0.2)
-    study = simulate(model, empty, {"level": 60.0, "half_life": 1.5, "total_sd": 16.0}, seed=3).study
+    empty = datasets.design_study(clinicians=30, surveys=12, units=3, jitter=0.2)
+    truth = {"level": 60.0, "half_life": 1.5, "total_sd": 16.0, "variance_shares": [0.4, 0.4, 0.2], "rate_sd": 0.3}
+    study = simulate(model, empty, truth, seed=3).study
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numba and PyTensor tell of caches
         compiled = compile_model(model.build(study))
-    return laplace(compiled, model, study, build_design(model, study)[0])
+    given = compiled, model, study, build_design(model, study)[0]
+    return SimpleNamespace(given=given, compiled=compiled, made=approximate(*given, Sampling(draws=2000, seed=1)))
 
 
-def quadrature(found, point, order=9):
-    """Log of the joint density integrated over the effects, and their mean and covariance (Gauss-Hermite products)."""
-    s, density = found.structure, Density(found.sampler())
-    places = s.clinician.ravel()
-    nodes, weights = np.polynomial.hermite_e.hermegauss(order)
-    grid = np.array(list(itertools.product(nodes, repeat=places.size)))
-    logs = np.log(np.array(list(itertools.product(weights, repeat=places.size)))).sum(axis=1)
-    y = np.zeros(s.size)
-    y[s.population] = point
-    values = np.empty(len(grid))
-    for n, z in enumerate(grid):
-        y[places] = z
-        values[n] = density(y)[0]
-    logs += values + 0.5 * np.square(grid).sum(axis=1)
-    total = special.logsumexp(logs)
-    share = np.exp(logs - total)
-    mean = share @ grid
-    return total, mean, (grid - mean).T @ ((grid - mean) * share[:, None])
+def numbers(posterior, names):
+    """Draws (chains x draws, quantities), positive ones as logs: their spread does not hang on a few."""
+    flat = [np.asarray(posterior[name]).reshape(posterior.sizes["chain"] * posterior.sizes["draw"], -1) for name in names]
+    return np.concatenate([np.log(v) if v.min() > 0 else v for v in flat], axis=1)
 
 
-def test_effects_are_integrated_out_as_by_quadrature(pair):
-    effects, s = Effects(pair), pair.structure
-    points = 0.7 * np.random.default_rng(2).standard_normal((4, s.population.size))
-    size = s.clinician.size
-    for point, value in zip(points, effects.at(points, range(4)), strict=True):
-        exact = quadrature(pair, point)[0] - 0.5 * size * np.log(2 * np.pi)
-        assert abs(value.laplace + value.correction - exact) < max(0.4 * abs(value.laplace - exact), 0.01)
-        assert abs(value.laplace + value.correction - exact) < 0.06
+def test_quick_draws_have_the_posterior_that_the_sampler_finds(real):
+    tree, quality, said = real.made
+    assert len(said) == 1 and said[0].startswith("APPROXIMATE") and quality["method"] == "laplace"
+    assert quality["pareto_k"] < HIGH_K and quality["effective"] > 1900 and quality["proposals"] < 8000
+    ours = tree["posterior"].to_dataset()
+    settings = Sampling(draws=1500, tune=500, chains=2, seed=2)
+    sampled = sample(well_scaled(*real.given), settings, progress=False)[0]["posterior"].to_dataset()
+    assert {name: (v.dims[1:], v.shape[2:], v.dtype) for name, v in ours.items()} == {
+        name: (v.dims[1:], v.shape[2:], v.dtype) for name, v in sampled.items()
+    }
+    assert set(ours.coords) - {"draw"} == set(sampled.coords) - {"chain", "draw"} and ours.sizes["chain"] == 1
+    population = ["level", "half_life", "total_sd", "variance_shares", "rate_sd", "spread_sd", "unit_level_sd", "level_rate_concordance"]
+    effects = ["capacity_unit", "beta_unit", "rate_z", "beta", "omega"]
+    for names, most in ((population, 0.1), (effects, 0.1)):
+        quick_ones, chains = numbers(ours, names), numbers(sampled, names)
+        sd = chains.std(axis=0)
+        apart = np.abs(quick_ones.mean(axis=0) - chains.mean(axis=0)) / sd
+        assert apart.max() < most + 3 * np.sqrt(1 / 1900 + 1 / 1000)  # effective draws of each
+        np.testing.assert_allclose(quick_ones.std(axis=0), sd, rtol=0.15)
 
 
-def test_draws_of_the_effects_have_the_moments_of_the_quadrature(pair):
-    effects, s = Effects(pair), pair.structure
-    point = np.zeros(s.population.size)
-    _, mean, covariance = quadrature(pair, point)
-    draws = np.array([v.draw for v in effects.at(np.tile(point, (4000, 1)), range(4000))])[:, s.clinician.ravel()]
-    sd = np.sqrt(np.diag(covariance))
-    np.testing.assert_allclose(draws.mean(axis=0), mean, atol=0.08 * sd.max())  # Monte Carlo error 0.016
-    np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.15 * sd.max() ** 2)
+def test_large_quantities_on_disk_are_those_in_memory(real, monkeypatch):
+    rows = np.random.default_rng(1).standard_normal((20, real.compiled.n_dim))
+    given = Quick(rows, np.random.default_rng(2).integers(0, 20, 50), 0.1, 20.0, 20)
+    in_memory = recorded(real.compiled, given)
+    monkeypatch.setattr(store, "MOST_NUMBERS", 50 * 20)
+    monkeypatch.setattr(store, "BLOCK", 30 * 7)
+    on_disk = recorded(real.compiled, given)
+    assert not isinstance(on_disk["beta"].variable._data, np.ndarray) and isinstance(on_disk["level"].variable._data, np.ndarray)
+    xr.testing.assert_equal(on_disk, in_memory)
+    expand = Expansion(real.compiled)
+    for draw, row in enumerate(given.chosen):
+        for name, value in expand(rows[row]).items():
+            np.testing.assert_array_equal(in_memory[name][0, draw], value)
 
 
-def test_scores_are_derivatives(pair):
-    """Of Laplace's value to first order: what is left is how the effects' mean follows."""
-    effects, p, h = Effects(pair), pair.structure.population.size, 1e-3
-    moves = h * np.eye(p)
-    there, back = (np.array([v.laplace for v in effects.at(sign * moves, range(p))]) for sign in (1, -1))
-    [value] = effects.at(np.zeros((1, p)), [0])
-    np.testing.assert_allclose(value.score, (there - back) / (2 * h), atol=0.1)
+def test_all_that_is_recorded_of_a_draw(real):
+    found = laplace(*real.given)
+    ours = Expansion(found.sampler())(np.zeros(found.structure.size))
+    theirs = Expansion(real.compiled)(found.coordinates.parameters(np.zeros(found.structure.size)))
+    assert ours["beta"].shape == (30,) and not any(name.endswith("__") for name in ours)
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=1e-12, err_msg=name)
+    np.testing.assert_allclose(ours["beta_population"], np.log(2) / ours["half_life"], rtol=1e-12)
+    nowhere = Expansion(found.sampler())(np.full(found.structure.size, np.nan))
+    assert nowhere["beta"].shape == (30,) and np.isnan(nowhere["beta"]).all()
 
 
-def test_where_there_is_no_density_there_is_no_value(pair):
-    [value] = Effects(pair).at(np.full((1, pair.structure.population.size), 1e4), [0])
+def test_where_there_is_no_density_there_is_no_value(real):
+    found = laplace(*real.given)
+    [value] = Effects(found).at(np.full((1, found.structure.population.size), 1e4), [0])
     assert value.laplace == -np.inf
 
 
-def test_all_that_is_recorded_of_a_draw(pair):
-    recorded = Expansion(pair.sampler())(np.zeros(pair.structure.size))
-    assert recorded["beta"].shape == (2,) and not any(name.endswith("__") for name in recorded)
-    np.testing.assert_allclose(recorded["beta_population"], np.log(2) / recorded["half_life"], rtol=1e-12)
+@pytest.mark.parametrize("k, effective, trusted", [(0.5, 900.0, True), (0.75, 900.0, False), (np.inf, 900.0, False), (0.5, 60.0, False)])
+def test_weights_that_cannot_be_trusted_are_told_of_first(real, monkeypatch, k, effective, trusted):
+    def look(effects, draws, seed):
+        return Quick(np.zeros((1, effects.structure.size)), np.zeros(draws, int), k, effective, 3000)
+
+    monkeypatch.setattr("equipoise.inference.approximate.quick_posterior", look)
+    _, quality, said = approximate(*real.given, Sampling(draws=300, seed=1))
+    assert quality["effective"] == min(effective, 300)
+    assert said[-1].startswith("APPROXIMATE") and said[0].startswith("DO NOT TRUST") != trusted and len(said) == 2 - trusted
+
+
+def test_without_a_mode_there_is_no_quick_look(real, monkeypatch):
+    monkeypatch.setattr("equipoise.inference.approximate.laplace", lambda *_: None)
+    with pytest.raises(UserError, match=r"found no mode .* sample instead"):
+        approximate(*real.given, Sampling())
 
 
 # --- the population's parameters -----------------------------------------------------------------------------------------
 
 
 class Toy:
-    """Independent coordinates with log density ``log`` and its derivative ``slope``."""
+    """Independent coordinates with log density ``log`` and its derivative ``slope``, and an effect that is standard normal.
+
+    What is said to be Laplace's value errs, and the correction makes it good.
+    """
 
     def __init__(self, log, slope, p):
-        self.structure = SimpleNamespace(population=np.arange(p), size=p)
+        self.structure = SimpleNamespace(population=np.arange(p), size=p + 1)
         self.log, self.slope = log, slope
 
     def at(self, points, seeds, keep=True):
-        for y, _ in zip(points, seeds, strict=True):
-            yield Value(float(self.log(y).sum()), 0.0, self.slope(y), y.copy() if keep else None)
+        for y, seed in zip(points, seeds, strict=True):
+            error = 0.1 * np.square(y).sum()
+            effect = np.random.default_rng(seed).standard_normal()
+            yield Value(float(self.log(y).sum()) - error, error, self.slope(y) - 0.2 * y, np.append(y, effect) if keep else None)
 
 
 SHARES, MEANS, SDS = np.array([0.7, 0.3]), np.array([-0.3, 0.7]), np.array([0.8, 1.1])
@@ -126,18 +153,20 @@ def skewed():
 
 
 def test_skewed_marginals_have_their_moments():
-    p = 8
-    found = quick_posterior(Toy(*skewed(), p), 4000, 1)
+    p = 5
+    found = quick_posterior(Toy(*skewed(), p), 3000, 1)
     draws = found.draws[found.chosen]
-    error = np.sqrt(1 / 4000 + 1 / found.effective)
+    error = np.sqrt(1 / 3000 + 1 / found.effective)
+    draws, effect = draws[:, :p], draws[:, p]
     assert found.pareto_k < 0.6 and found.effective > 0.5 * found.proposals
     second, third = SHARES @ (MEANS**2 + SDS**2), SHARES @ (MEANS**3 + 3 * MEANS * SDS**2)
     assert abs(SHARES @ MEANS) < 1e-12
     assert np.abs(draws.mean(axis=0)).max() < 3.5 * error * np.sqrt(second)
     np.testing.assert_allclose(draws.var(axis=0), second, rtol=5 * error * np.sqrt(2))
-    np.testing.assert_allclose((draws**3).mean(), third, atol=0.1)
-    again = quick_posterior(Toy(*skewed(), p), 4000, 1)
-    np.testing.assert_array_equal(again.draws[again.chosen], draws)
+    np.testing.assert_allclose((draws**3).mean(), third, atol=0.2)  # its Monte Carlo error is 0.05
+    assert np.unique(effect).size == np.unique(found.chosen).size and abs(effect.mean()) < 4 * error and abs(effect.std() - 1) < 3 * error
+    again = quick_posterior(Toy(*skewed(), p), 3000, 1)
+    np.testing.assert_array_equal(again.draws[again.chosen], found.draws[found.chosen])
 
 
 def test_tails_that_are_missed_show_in_pareto_k():
@@ -145,18 +174,48 @@ def test_tails_that_are_missed_show_in_pareto_k():
     assert found.pareto_k > HIGH_K
 
 
-def test_a_surrogate_draws_from_the_density_that_it_tells():
-    rng, p = np.random.default_rng(0), 3
-    log, slope = skewed()
-    y = rng.standard_normal((200, p))
-    made = fitted([(1.0, y, log(y).sum(axis=1) + 0.5 * np.square(y).sum(axis=1), slope(y) + y, np.zeros(200))], rng)
-    draws = made.draw(20_000, rng)
-    normal = 1.3 * rng.standard_normal((200_000, p))
-    weights = np.exp(made.log_density(normal) + 0.5 * np.square(normal / 1.3).sum(axis=1))
-    weights /= weights.sum()
-    mean = weights @ normal
-    np.testing.assert_allclose(draws.mean(axis=0), mean, atol=0.04)
-    np.testing.assert_allclose(draws.var(axis=0), weights @ np.square(normal) - mean**2, atol=0.06)
+@pytest.mark.parametrize("draws", [1, 10, 50])
+def test_few_draws_are_as_many_as_asked_for(draws):
+    found = quick_posterior(Toy(*skewed(), 2), draws, 1)
+    assert found.chosen.shape == (draws,) and np.isfinite(found.draws[found.chosen]).all()
+    assert found.proposals >= 64 and found.effective > draws  # as many as tell of the weights' tail
+
+
+def test_a_draw_is_taken_as_often_as_its_weight_says():
+    weights = np.random.default_rng(1).dirichlet(np.full(200, 0.3))
+    counts = np.mean([np.bincount(_resampled(weights, 50, np.random.default_rng(n)), minlength=200) for n in range(2000)], axis=0)
+    np.testing.assert_allclose(counts, 50 * weights, atol=4 * 0.5 / np.sqrt(2000))  # each count is one of two neighbours
+    once = np.bincount(_resampled(weights, 50, np.random.default_rng(0)), minlength=200)
+    assert np.abs(once - 50 * weights).max() < 1
+
+
+def test_draws_that_lie_in_a_file_are_those_in_memory(monkeypatch):
+    found = quick_posterior(Toy(*skewed(), 2), 200, 1)
+    monkeypatch.setattr(quick, "IN_MEMORY", 100)
+    filed = quick_posterior(Toy(*skewed(), 2), 200, 1)
+    assert isinstance(filed.draws, np.memmap) and not isinstance(found.draws, np.memmap)
+    np.testing.assert_array_equal(filed.draws[filed.chosen], found.draws[found.chosen])
+
+
+def test_impossible_points_are_never_taken():
+    """A normal cut at 0.5 in each coordinate, where the density cannot be computed."""
+
+    def log(y):
+        return -0.5 * np.square(y) if (y < 0.5).all() else np.full(y.size, -np.inf)
+
+    found = quick_posterior(Toy(log, lambda y: -y, 2), 2000, 1)
+    draws = found.draws[found.chosen, :2]
+    assert draws.max() < 0.5
+    below, height = special.ndtr(0.5), np.exp(-0.125) / np.sqrt(2 * np.pi)
+    mean, variance = -height / below, 1 - 0.5 * height / below - (height / below) ** 2
+    error = np.sqrt(1 / 2000 + 1 / found.effective)
+    np.testing.assert_allclose(draws.mean(axis=0), mean, atol=4 * error * np.sqrt(variance))
+    np.testing.assert_allclose(draws.var(axis=0), variance, rtol=6 * error)
+
+
+def test_a_density_that_can_be_computed_nowhere_is_an_error():
+    with pytest.raises(UserError, match=r"no point near the mode .* sample instead"):
+        quick_posterior(Toy(lambda y: np.full(y.size, -np.inf), lambda y: y, 2), 100, 1)
 
 
 def test_smoothed_weights():
@@ -167,4 +226,19 @@ def test_smoothed_weights():
     values[:3] = -np.inf
     weights, k = smoothed(values)
     assert weights.sum() == pytest.approx(1) and weights[:3].max() < 1e-12 and k < 0.7
-    assert smoothed(np.full(10, -np.inf))[1] == np.inf
+    weights, k = smoothed(np.full(10, -np.inf))
+    np.testing.assert_allclose(weights, 1 / 10)
+    assert k == np.inf
+
+
+def test_smoothed_weights_of_draws_most_of_which_are_impossible():
+    values = np.full(500, -np.inf)
+    values[100:200] = -3000.0  # equal, and far from 0
+    weights, k = smoothed(values)
+    np.testing.assert_allclose(weights, np.where(np.isfinite(values), 0.01, 0.0), atol=1e-15)
+    assert k == 0
+    values[:] = -np.inf
+    values[:4] = -3000.0, -3001.0, -3002.0, -3003.0
+    weights, k = smoothed(values)
+    np.testing.assert_allclose(weights[:4], special.softmax([3.0, 2, 1, 0]), rtol=1e-6)
+    assert weights[4:].max() < 1e-12 and k == np.inf  # too few for a tail

@@ -1,0 +1,117 @@
+"""The polynomial that the quick look draws from: against known polynomials, differences, and its own density."""
+
+from dataclasses import replace
+from itertools import combinations_with_replacement
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from equipoise.inference.laplace import surrogate
+from equipoise.inference.laplace.surrogate import Surrogate, fitted
+
+
+def group(y, ratio, scores, correction=None):
+    return 1.0, y, ratio, scores, np.zeros(len(y)) if correction is None else correction
+
+
+SHAPE = 6.0
+MEAN, SD = special.digamma(SHAPE), np.sqrt(special.polygamma(1, SHAPE))
+TURN = np.array([[1.0, 0.0, 0.0], [0.3, 0.9, 0.0], [-0.2, 0.2, 1.0]])
+
+
+def log_gammas(y):
+    """Log density and its derivative of correlated coordinates, TURN times independent standardised logs of gamma variables."""
+    g = MEAN + SD * np.linalg.solve(TURN, y.T).T
+    return (SHAPE * g - np.exp(g)).sum(axis=1), np.linalg.solve(TURN.T, SD * (SHAPE - np.exp(g)).T).T
+
+
+@pytest.fixture(scope="module")
+def skewed():
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((300, 3))
+    log, slope = log_gammas(y)
+    return fitted([group(y, log + 0.5 * np.square(y).sum(axis=1), slope + y)], np.random.default_rng(1))
+
+
+def test_its_terms_and_their_derivatives():
+    rng, p = np.random.default_rng(1), 3
+    y, h = rng.standard_normal((5, p)), 1e-5
+    terms, slopes = surrogate._features(y)
+    expected = [y[:, [i]] for i in range(p)]
+    expected += [(y[:, i] * y[:, j])[:, None] for i, j in combinations_with_replacement(range(p), 2)]
+    expected += [(y[:, i] ** 2 * y[:, j])[:, None] for i in range(p) for j in range(p)] + [y[:, [i]] ** 4 for i in range(p)]
+    np.testing.assert_allclose(terms, np.concatenate(expected, axis=1), rtol=1e-12)
+    numerical = [(surrogate._features(y + move)[0] - surrogate._features(y - move)[0]) / (2 * h) for move in h * np.eye(p)]
+    np.testing.assert_allclose(slopes.reshape(5, p, -1), np.stack(numerical, axis=1), atol=1e-8)
+
+
+def test_a_polynomial_is_found_again():
+    """Of its own kind, from values and scores at many points: only the ridge holds the coefficients back, by 1 in a thousand."""
+    rng, p, n = np.random.default_rng(2), 4, 5000
+    linear, quartic = 0.2 * rng.standard_normal(p), -0.01 * rng.random(p)
+    quadratic, cubic = np.triu(0.1 * rng.standard_normal((p, p))), 0.03 * rng.standard_normal((p, p))
+    y, h = rng.standard_normal((n, p)), 1e-5
+
+    def ratio(y):
+        return (
+            y @ linear + np.einsum("ni,ij,nj->n", y, quadratic, y) + np.einsum("ni,ij,nj->n", y**2, cubic, y) + y**4 @ quartic
+        )  # fmt: skip
+
+    scores = np.stack([(ratio(y + move) - ratio(y - move)) / (2 * h) for move in h * np.eye(p)], axis=1)
+    correction = 0.05 * y[:, 0] - 0.04 * y[:, 2] ** 2
+    found = fitted([group(y[:100], ratio(y[:100]) + 7.0, scores[:100]), group(y, ratio(y), scores, correction)], rng)
+    linear[0] += 0.05
+    quadratic[2, 2] -= 0.04
+    np.testing.assert_allclose(found.linear, linear, atol=2e-3)
+    np.testing.assert_allclose(found.quadratic, quadratic, atol=2e-3)
+    np.testing.assert_allclose(found.cubic, cubic, atol=2e-3)
+    np.testing.assert_allclose(found.quartic, quartic, atol=2e-3)
+
+
+def test_it_comes_close_to_a_skewed_density(skewed):
+    """So close that weights by the ratio are worth four in five draws; with them, its moments."""
+    draws = skewed.draw(20_000, np.random.default_rng(3))
+    log = log_gammas(draws)[0] - skewed.log_density(draws)
+    weights = np.exp(log - special.logsumexp(log))
+    worth = 1 / np.square(weights).sum()
+    assert worth > 0.8 * len(draws)
+    covariance, error = TURN @ TURN.T, 4 / np.sqrt(worth)
+    np.testing.assert_allclose(weights @ draws, 0, atol=error * np.sqrt(np.diag(covariance).max()))
+    found = (draws - weights @ draws).T @ ((draws - weights @ draws) * weights[:, None])
+    np.testing.assert_allclose(found, covariance, atol=2 * error * np.diag(covariance).max())
+
+
+@pytest.mark.parametrize("cut", [0.0, 4.0])
+def test_it_draws_from_its_own_density(skewed, cut):
+    """Points of a wide Student distribution, weighted, have the marginals of the draws; also where much of its ratio is cut off."""
+    skewed = replace(skewed, high=skewed.high - cut)
+    n, p = 400_000, 3
+    draws = skewed.draw(n // 20, np.random.default_rng(4))
+    wide = stats.multivariate_t(draws.mean(axis=0), 1.5 * np.cov(draws.T), df=5, seed=5)
+    points = wide.rvs(n)
+    log = skewed.log_density(points) - wide.logpdf(points)
+    weights = np.exp(log - special.logsumexp(log))
+    worth = 1 / np.square(weights).sum()
+    assert worth > n / 10
+    for k in range(p):
+        order = np.argsort(points[:, k])
+        reached = np.interp(np.sort(draws[:, k]), points[order, k], np.cumsum(weights[order]))
+        gap = np.abs(reached - (np.arange(len(draws)) + 0.5) / len(draws)).max()
+        assert gap < 2 * np.sqrt(1 / len(draws) + 1 / worth)  # Kolmogorov and Smirnov's at about 1 in 1,500
+
+
+def test_it_goes_on_outside_its_box_as_at_the_edge():
+    """A cubic would run away there; draws stay where the base has them."""
+    p = 2
+    box = np.array([[-2.0, -3.0], [3.0, 2.0]])
+    cubic = np.array([[0.2, 0.0], [0.0, -0.1]])
+    made = Surrogate(np.zeros(p), np.zeros((p, p)), cubic, np.zeros(p), box, np.zeros(p), np.eye(p))
+    np.testing.assert_allclose(made.polynomial(np.array([[50.0, 0.0], [0.0, -50.0], [1.0, 1.0]])), [5.4, 2.7, 0.1])
+    draws = made.bounded(np.random.default_rng(6)).draw(1000, np.random.default_rng(7))
+    assert draws.shape == (1000, p) and np.abs(draws).max() < 8
+
+
+def test_same_seed_same_draws(skewed):
+    first, again = (skewed.draw(100, np.random.default_rng(8)) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
