@@ -40,8 +40,8 @@ def fit(
     seed : int, optional
         The same seed gives the same draws on the same kind of machine. Without one, a seed is drawn and recorded.
     target_accept : float
-        Acceptance target of NUTS, between 0 and 1. If draws diverge or R-hat passes `retry_above`, one second try is made with
-        1 - (1 - target_accept) / 5.
+        Acceptance target of NUTS, between 0 and 1. If draws diverge, R-hat passes `retry_above` or less than a tenth of the draws
+        is effective, one second try is made with 1 - (1 - target_accept) / 5 and trajectories of twice the length.
     compare_spreads : bool
         Fit the model again under the other assumptions on the spread (`CapacityModel.spread`), so that `Fit.lever` can
         show what the lever becomes under them. Nothing is done where no intervention has both levers.
@@ -76,7 +76,9 @@ def fit(
     tries, stopped = 1, ""
     # with so few draws R-hat says little, and that they are few is said already
     enough = settings.draws * settings.chains >= ESS_LIMIT or result.divergences
-    if complete and enough and needs_second_try(result.diagnostics, result.divergences, retry_above):
+    if complete and enough and needs_second_try(
+        result.diagnostics, result.divergences, retry_above, settings.draws * settings.chains
+    ):
         stricter = settings.stricter()
         if progress:
             print(
