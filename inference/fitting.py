@@ -19,7 +19,7 @@ from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, prob
 from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, survey_log_likelihood
 from .options import study_columns
 from .results import SCHEMA, Fit
-from .sampling import Sampling, compile_model, sample, well_scaled
+from .sampling import Sampling, compile_model, sample, scaled_by, well_scaled
 
 VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "pandas", "xarray")
 
@@ -69,8 +69,8 @@ def fit(
         print("Compiling the model (up to a minute the first time) ...", flush=True)
     compiled = compile_model(pymc_model)
     started = time.perf_counter()
-    compiled = well_scaled(compiled, model, study)
-    raw, complete = sample(compiled, settings, progress, cores)
+    scaled = well_scaled(compiled, model, study)
+    raw, complete = sample(scaled, settings, progress, cores)
     seconds = time.perf_counter() - started
     result = _Derived(raw, model, study, settings)
     tries, stopped = 1, ""
@@ -87,7 +87,9 @@ def fit(
             )
         started = time.perf_counter()
         try:
-            again, whole = sample(compiled, stricter, progress, cores)
+            # in coordinates that the first try's draws ask for
+            rescaled = scaled if scaled is compiled else scaled_by(compiled, model, study, result.posterior) or scaled
+            again, whole = sample(rescaled, stricter, progress, cores)
         except KeyboardInterrupt:
             whole = False
         seconds += time.perf_counter() - started

@@ -60,6 +60,18 @@ def well_scaled(compiled, model, study, design=None):
     return compiled if found is None else found.sampler()
 
 
+def scaled_by(compiled, model, study, posterior):
+    """The compiled model in coordinates in which draws of an earlier try are about standard normal.
+
+    Where a posterior is far from its approximation, even such draws as have not converged tell more of it. The draws of the second try
+    are those of the model.
+    """
+    from ..models.design import build_design
+    from .laplace.laplace import from_draws
+
+    return from_draws(compiled, model, study, build_design(model, study)[0], posterior)
+
+
 def sample(compiled, settings: Sampling, progress: bool = True, cores: int | None = None) -> tuple[xr.DataTree, bool]:
     """Draws and sampler statistics, and whether the run is complete.
 

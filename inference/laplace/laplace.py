@@ -9,8 +9,10 @@ import numpy as np
 
 from ...models.parameters import coordinates, parameter_table
 from .coordinates import Coordinates, in_coordinates, plain
+from .curvature import following
 from .density import Density
-from .mode import Approximation, marginal_mode
+from .draws import bent_to, plain_draws
+from .mode import Approximation, conditional_mode, marginal_mode
 from .refine import bent_marginals, coordinates_at, growth, levels
 from .structure import Structure, structure_of
 
@@ -78,17 +80,10 @@ def laplace(compiled, model, study, design) -> Laplace | None:
     study : Study
     design : Design
     """
-    table = parameter_table(model, study, design)
-    sizes = {dim: len(labels) for dim, labels in coordinates(study, design).items()}
-    names, slices, _ = compiled.shape_info
-    free = [k for k, place in enumerate(slices) if place.stop <= compiled.n_dim]
-    names, slices = [names[k] for k in free], [slices[k] for k in free]
-    structure = structure_of(names, slices, table, sizes, design.unit_code)
-    scale = _scale(names, slices, table)
+    names, slices, structure, scale, density = _prepared(compiled, model, study, design)
     start = np.mean([compiled.initial_point_func(seed) for seed in range(STARTS)], axis=0)
     start[structure.population[~np.isnan(structure.log_unit)]] = 0.0
     start[structure.unit], start[structure.clinician] = 0.0, 0.0
-    density = Density(in_coordinates(compiled, plain(structure)))
     # Answers that vary at random may be error, or a process that is faster than the gaps between surveys: two modes.
     starts = [start]
     if "half_life_log__" in names and structure.clinician.shape[0] <= MOST_TWICE:
@@ -96,6 +91,41 @@ def laplace(compiled, model, study, design) -> Laplace | None:
         starts[1][slices[names.index("half_life_log__")]] -= FASTER
     found = [Laplace(compiled, density, structure, scale, mode) for at in starts if (mode := marginal_mode(density, structure, at, scale))]
     return max(found, key=lambda each: each.log_evidence, default=None)
+
+
+def from_draws(compiled, model, study, design, posterior):
+    """The compiled model in coordinates in which draws that were made of it are about standard normal; None where none are found.
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+        Draws of all sampled parameters of the population.
+    """
+    names, _, s, _, density = _prepared(compiled, model, study, design)
+    latent = {p.name for p in parameter_table(model, study, design) if p.latent}
+    theta = plain_draws([name for name in names if name not in latent], s, posterior)
+    x = np.zeros(s.size)
+    x[s.population] = np.median(theta, axis=0)
+    at = conditional_mode(density, s, x)
+    if not np.isfinite(at.value):
+        return None
+    covariance = np.cov(theta.T)
+    found = Approximation(at, np.linalg.inv(covariance), *following(density, s, at.x, at.latent))
+    straight = coordinates_at(
+        s, at.x, at.latent, covariance, found.unit_follows, found.clinician_follows,
+        growth(density, s, found, np.sqrt(np.diag(covariance))), levels(density, s, at.x),
+    )  # fmt: skip
+    return in_coordinates(compiled, bent_to(theta, straight))
+
+
+def _prepared(compiled, model, study, design):
+    table = parameter_table(model, study, design)
+    sizes = {dim: len(labels) for dim, labels in coordinates(study, design).items()}
+    names, slices, _ = compiled.shape_info
+    free = [k for k, place in enumerate(slices) if place.stop <= compiled.n_dim]
+    names, slices = [names[k] for k in free], [slices[k] for k in free]
+    structure = structure_of(names, slices, table, sizes, design.unit_code)
+    return names, slices, structure, _scale(names, slices, table), Density(in_coordinates(compiled, plain(structure)))
 
 
 def _scale(names, slices, table) -> np.ndarray:
