@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for editors, which cannot see names that come only when asked for
     from . import datasets, inference, models, reports
     from .datasets import Score, Study, UserError
-    from .inference import fit, load
+    from .inference import fit, load, on_cluster
     from .models import CapacityModel, Prior, prior_predictive, simulate
     from .reports import write_report
 
@@ -37,6 +37,7 @@ __all__ = [
     "inference",
     "load",
     "models",
+    "on_cluster",
     "prior_predictive",
     "reports",
     "simulate",
@@ -51,6 +52,7 @@ _MODULES = {
     "UserError": "datasets",
     "fit": "inference",
     "load": "inference",
+    "on_cluster": "inference",
     "prior_predictive": "models",
     "simulate": "models",
     "write_report": "reports",

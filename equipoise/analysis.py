@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,6 +235,21 @@ class Analysis:
         from .datasets.example import example_truth
 
         return example_truth()
+
+    def computing(self, scheduler: str | None = None, workers: int | None = None) -> AbstractContextManager[None]:
+        """Where work is shared out as ``[compute]`` says, or as these do; inside another such context, as that one says."""
+        from .inference.cluster import is_asked, on_cluster
+
+        asked = self.spec.compute
+        return nullcontext() if is_asked() else on_cluster(scheduler or asked.scheduler, workers or asked.workers)
+
+    def needs_sampling(self, what: str) -> None:
+        """Raise `UserError` where the file asks for a quick look and ``what`` is for the full posterior."""
+        if self.spec.sampling.method == "laplace":
+            raise UserError(
+                f"{self.path}, [sampling] method: \"laplace\" is a quick look, and {what} is for the full posterior. Write method ="
+                ' "nuts", or leave the line out.'
+            )
 
     @property
     def sampling(self) -> dict[str, Any]:

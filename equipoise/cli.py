@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .console import File, Fresh, Output, Share, command, listed, printable, refit, say, tell, warn
+from .console import File, Fresh, Output, Scheduler, Share, Workers, command, listed, printable, refit, say, tell, warn
 from .console import app as app  # what the entry point runs
+from .datasets.errors import UserError
 
 
 @command("equipoise demo")
@@ -65,9 +66,19 @@ def run(
     doubling: Annotated[
         bool, typer.Option("--doubling", help="Sample twice the draws from another seed too, and see that they say the same.")
     ] = False,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="A first look, by an approximation in place of sampling, to results/NAME.quick/; marked as such."),
+    ] = False,
     share: Share = False,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """Do all that an analysis file asks for: sampling, tables, figures and the report. What is done is kept."""
+    if quick and (doubling or share):
+        raise UserError(
+            f"--quick is a first look, and {'--doubling' if doubling else '--share'} is for the full posterior: leave out one of them."
+        )
     if share:
         from .share import ready
 
@@ -79,9 +90,9 @@ def run(
         return twice(fit, prob=analysis.spec.report.interval, ledger=ledger)
 
     if doubling:
-        refit(file, "doubling", find, {}, output, once=True, fresh=fresh)
+        refit(file, "doubling", find, {}, output, once=True, fresh=fresh, scheduler=scheduler, workers=workers)
     else:
-        _run(file, output, fresh)
+        _run(file, output, fresh, quick=quick, scheduler=scheduler, workers=workers)
     if share:
         _share(file, output)
 
@@ -138,10 +149,10 @@ def compare(
     typer.echo(f"Tables and figures: {shown(outcome.folder)}")
 
 
-def _run(file: Path, output: Path | None, fresh: bool) -> None:
+def _run(file: Path, output: Path | None, fresh: bool, **how) -> None:
     from .run import run as do
 
-    tell(do(file, output=output, fresh=fresh, note=say))
+    tell(do(file, output=output, fresh=fresh, note=say, **how))
 
 
 def _share(file: Path, output: Path | None) -> None:

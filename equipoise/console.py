@@ -45,6 +45,15 @@ Share = Annotated[
     bool,
     typer.Option("--share", help="Write a version fit to leave the house too, to NAME.share/: no clinicians, no small groups ([share])."),
 ]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, metavar="N", help="Processes side by side on this machine. Default: one for each core.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", metavar="ADDRESS", help='Compute on a Dask cluster: its scheduler\'s address ("tcp://host:8786"), or "local".'
+    ),
+]
 
 
 def command(example: str) -> Callable:
@@ -88,12 +97,17 @@ def _options(
     pass
 
 
-def refit(file: Path, name: str, find: Callable, settings: dict | Callable, output: Path | None, **how) -> None:
+def refit(
+    file: Path, name: str, find: Callable, settings: dict | Callable, output: Path | None, *,
+    scheduler: str | None = None, workers: int | None = None, **how,
+) -> None:  # fmt: skip
+    from .analysis import Analysis
     from .refitting import Interrupted
     from .refitting import refit as do
 
     try:
-        tell(do(file, name, find, output=output, settings=settings, note=say, **how))
+        with Analysis.read(file).computing(scheduler, workers):
+            tell(do(file, name, find, output=output, settings=settings, note=say, **how))
     except Interrupted as stop:
         fail(str(stop), INTERRUPTED)
 

@@ -28,12 +28,13 @@ PROVENANCE = "provenance.json"
 MAKER = "equipoise"
 
 
-def results_folder(analysis_file: Path, output: str | Path | None = None) -> Path:
-    """Where results go: ``results/<stem>/`` beside the analysis file, or exactly the folder named.
+def results_folder(analysis_file: Path, output: str | Path | None = None, suffix: str = "") -> Path:
+    """Where results go: ``results/<stem><suffix>/`` beside the analysis file, or exactly the folder named.
 
     Links are followed, so that a linked folder is filled and the link stays.
     """
-    folder = Path(output) if output is not None else Path(analysis_file).parent / "results" / Path(analysis_file).stem
+    own = Path(analysis_file).parent / "results" / f"{Path(analysis_file).stem}{suffix}"
+    folder = own if output is None else Path(output)
     folder = folder.resolve()
     if not folder.name:
         raise UserError(f"{folder} cannot be a results folder; name one inside it with --output.")

@@ -7,26 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .console import File, Output, command, refit, say
+from .console import File, Output, Scheduler, Workers, command, refit, say
 from .datasets.errors import UserError
-
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, metavar="N", help="Refits side by side. Default: one for each core.")
-]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        "--scheduler", metavar="ADDRESS", help='A Dask scheduler ("tcp://host:8786"), or "local", in place of processes here.'
-    ),
-]
-
-
-def _ready(scheduler: str | None) -> None:
-    """Find out before any sampling whether refits can be made where they are to be."""
-    if scheduler is not None:
-        from .inference.refits.jobs import check_scheduler
-
-        check_scheduler(scheduler)
 
 
 @command("equipoise crossvalidate analysis.toml")
@@ -39,7 +21,6 @@ def crossvalidate(
     output: Output = None,
 ) -> None:
     """Fit without some clinicians, units and the future, and see how well these are predicted; goes into the report."""
-    _ready(scheduler)
     asked = {"folds": folds, "draws": draws, "tune": draws}
 
     def find(analysis, fit, ledger):
@@ -47,13 +28,13 @@ def crossvalidate(
 
         return cross_validate(
             fit.model, fit.study, **asked, seed=analysis.sampling["seed"], prob=analysis.spec.report.interval,
-            ledger=ledger, workers=workers, scheduler=scheduler, progress="Cross-validation",
+            ledger=ledger, workers=workers or analysis.spec.compute.workers, progress="Cross-validation",
         )  # fmt: skip
 
     def settings(analysis):
         return asked | {"interval": analysis.spec.report.interval}
 
-    refit(file, "cross_validation", find, settings, output)
+    refit(file, "cross_validation", find, settings, output, scheduler=scheduler, workers=workers)
 
 
 @command("equipoise sensitivity analysis.toml")
@@ -77,11 +58,10 @@ def sensitivity(
 
         return panel(
             fit, other=analysis.other_reading, only=only, draws=draws, tune=draws, prob=analysis.spec.report.interval,
-            estimands=analysis.estimands, delta=analysis.spec.sensitivity.delta, ledger=ledger, workers=workers,
-            scheduler=scheduler, progress="Sensitivity",
+            estimands=analysis.estimands, delta=analysis.spec.sensitivity.delta, ledger=ledger,
+            workers=workers or analysis.spec.compute.workers, progress="Sensitivity",
         )  # fmt: skip
 
-    _ready(scheduler)
     if only:
         from .inference.refits.variants import check_names
 
@@ -90,7 +70,7 @@ def sensitivity(
     def settings(analysis):
         return {"draws": draws, "interval": analysis.spec.report.interval, "estimands": analysis.estimands}
 
-    refit(file, "sensitivity", find, settings, output, keep=True)
+    refit(file, "sensitivity", find, settings, output, keep=True, scheduler=scheduler, workers=workers)
 
 
 @command("equipoise calibrate analysis.toml")
@@ -102,17 +82,16 @@ def calibrate(
     output: Output = None,
 ) -> None:
     """Fit studies simulated on this design, with parameters from the priors: do intervals hold the truth as they say?"""
-    _ready(scheduler)
 
     def find(analysis, fit, ledger):
         from .inference.refits.calibration import calibrate as simulate_and_fit
 
         return simulate_and_fit(
             fit.model, fit.study, replicates=replicates, seed=analysis.sampling["seed"],
-            ledger=ledger, workers=workers, scheduler=scheduler, progress="Calibration",
+            ledger=ledger, workers=workers or analysis.spec.compute.workers, progress="Calibration",
         )  # fmt: skip
 
-    refit(file, "calibration", find, {}, output, keep=True)
+    refit(file, "calibration", find, {}, output, keep=True, scheduler=scheduler, workers=workers)
 
 
 @command("equipoise reproduce results/analysis")

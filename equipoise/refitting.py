@@ -8,6 +8,8 @@ from pathlib import Path
 from . import evidence, keys, outputs, run
 from .analysis import Analysis
 
+_COMMANDS = {"cross_validation": "crossvalidate", "calibration": "calibrate", "doubling": "run --doubling"}
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C while refitting; the message says where the refits are that were done."""
@@ -51,6 +53,7 @@ def refit(
         On Ctrl-C while refitting.
     """
     analysis = Analysis.read(path)
+    analysis.needs_sampling(f"`equipoise {_COMMANDS.get(name, name)}`")
     outcome = run.run(path, output=output, fresh=fresh, progress=progress, note=note)
     if outcome.done == "interrupted":
         return outcome

@@ -21,6 +21,7 @@ from .datasets.errors import UserError
 DRAWS = "posterior.nc"
 DRAWS_FOLDER = "posterior.zarr"  # beside it, the draws of single clinicians of a large study
 ANALYSIS = "analysis.toml"  # a copy, from which the results can be reproduced
+QUICK, QUICK_FOLDER = "laplace", ".quick"  # the method of a quick look, and what its folder's name ends in
 Note = Callable[[str], None]
 # folders of ours that hold no results of an analysis
 _OTHER_KINDS = {"comparison": "a comparison of analyses", "share": "a shared version, which must hold nothing of a single person"}
@@ -58,6 +59,9 @@ def run(
     *,
     output: str | Path | None = None,
     fresh: bool = False,
+    quick: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
     progress: bool = True,
     note: Note = lambda text: None,
 ) -> Outcome:
@@ -71,6 +75,10 @@ def run(
         The results folder; ``results/<stem>/`` beside the analysis file by default.
     fresh : bool
         Sample and report anew, whatever is there.
+    quick : bool
+        A quick look instead of sampling (`equipoise.fit` with ``method="laplace"``), by default in ``results/<stem>.quick/``.
+    scheduler, workers : str, int, optional
+        In place of those of the file's ``[compute]``; see `equipoise.on_cluster`.
     progress : bool
         Show progress bars (on standard error).
     note : callable
@@ -87,9 +95,11 @@ def run(
     KeyboardInterrupt
         Where Ctrl-C came before there was a draw to keep.
     """
-    job = _Job(Analysis.read(path), output)
-    with outputs.locked(job.target):
+    job = _Job(Analysis.read(path), output, quick)
+    with outputs.locked(job.target), job.analysis.computing(scheduler, workers):
         kept = job.prepare()
+        if quick:
+            job.spare_samples()
         if fresh:
             return job.work(progress, note, kept)
         if job.is_reported():
@@ -120,7 +130,7 @@ def report(
         As for `run`, and if there are no draws for this study and model.
     """
     job = _Job(Analysis.read(path), output)
-    with outputs.locked(job.target):
+    with outputs.locked(job.target), job.analysis.computing():
         kept = job.prepare()
         before = outputs.read_provenance(job.target) or {}
         if not _are_intact(job.target) or not before.get("inputs"):
@@ -144,13 +154,13 @@ def report(
 class _Job:
     """One analysis with its study, model, keys and folders."""
 
-    def __init__(self, analysis: Analysis, output: str | Path | None):
+    def __init__(self, analysis: Analysis, output: str | Path | None, quick: bool = False):
         self.analysis = analysis
         self.study = analysis.study()
         self.model = analysis.model(self.study)
         self.truth = analysis.truth()
-        self.sampling = analysis.sampling
-        self.target = outputs.results_folder(analysis.path, output)
+        self.sampling = analysis.sampling | ({"method": QUICK} if quick else {})
+        self.target = outputs.results_folder(analysis.path, output, QUICK_FOLDER if quick else "")
         self.incomplete = outputs.incomplete_folder(self.target)
         self.inputs = keys.plain(keys.sampling_inputs(self.study, self.model, self.sampling))
         self.key = keys.digest(self.inputs)
@@ -164,6 +174,15 @@ class _Job:
         if kind in _OTHER_KINDS:
             raise UserError(f"{shown(self.target)} holds {_OTHER_KINDS[kind]}; name another folder with --output.")
         return kept
+
+    def spare_samples(self) -> None:
+        """See that a quick look takes the place of no draws of the sampler."""
+        found = outputs.read_provenance(self.target)
+        if found is not None and not is_quick(found):
+            raise UserError(
+                f"{shown(self.target)} holds draws of the sampler, which a quick look is not to replace; name another folder with"
+                " --output, or none."
+            )
 
     def report_key(self, sampling_key: str, stored: dict) -> str:
         spec = self.analysis.spec
@@ -197,8 +216,11 @@ class _Job:
 
     def work(self, progress: bool, note: Note, kept: list[Path]) -> Outcome:
         with outputs.staged(self.target) as staging:
-            asked = f"{self.sampling['chains']} chains of {self.sampling['draws']} draws"
-            note(f"Sampling {asked} (Ctrl-C keeps those there are).")
+            if self.sampling["method"] == QUICK:
+                note("A quick look by Laplace's method: approximate, and soon done.")
+            else:
+                asked = f"{self.sampling['chains']} chains of {self.sampling['draws']} draws"
+                note(f"Sampling {asked} (Ctrl-C keeps those there are).")
             with quiet():
                 fit = sample(self.model, self.study, **self.sampling, progress=progress)
             if not fit.complete:
@@ -335,6 +357,12 @@ def _are_intact(folder: Path) -> bool:
     listed = (outputs.read_provenance(folder) or {}).get("files", {})
     draws = {name for name in listed if name == DRAWS or name.startswith(DRAWS_FOLDER + "/")}
     return DRAWS in draws and draws <= outputs.intact_files(folder)
+
+
+def is_quick(provenance: dict) -> bool:
+    """Whether results are those of a quick look."""
+    sampling = provenance.get("inputs", {}).get("sampling")
+    return isinstance(sampling, dict) and sampling.get("method") == QUICK
 
 
 def shown(path: Path) -> str:

@@ -106,7 +106,15 @@ class SamplingTable(Table):
     chains: Annotated[int, Field(ge=1)] = 4
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     target_accept: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
+    method: Literal["nuts", "laplace"] = "nuts"
     compare_spreads: bool = True
+
+
+class ComputeTable(Table):
+    """Where to compute. What is found does not depend on it, so it is part of no key."""
+
+    scheduler: Name | None = None
+    workers: Annotated[int, Field(ge=1)] | None = None
 
 
 class StatementsTable(Table):
@@ -187,6 +195,7 @@ class AnalysisTable(Table):
     interventions: dict[Name, InterventionTable] = {}
     model: ModelTable = ModelTable()
     sampling: SamplingTable = SamplingTable()
+    compute: ComputeTable = ComputeTable()
     estimands: EstimandsTable | None = None
     decisions: DecisionsTable | None = None
     forecast: ForecastTable | None = None

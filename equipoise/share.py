@@ -84,6 +84,8 @@ def share(path: str | Path, *, output: str | Path | None = None, note: run.Note 
         found = outputs.read_provenance(job.target) or {}
         if run.DRAWS not in outputs.intact_files(job.target):
             raise UserError(f"There are no draws in {run.shown(job.target)} yet; `equipoise run {path}` makes them.")
+        if run.is_quick(found):
+            raise UserError(f"{run.shown(job.target)} holds a quick look, which is not to be shared; `equipoise run {path}` samples.")
         fit = run.restore(job.target / run.DRAWS, job.study, job.model)
         stored = evidence.read(job.target, found["sampling_key"])
     note("Writing the shared version.")
@@ -109,6 +111,7 @@ class _Sharing:
         from .reports.sharing.plan import make_plan
 
         self.analysis = Analysis.read(path)
+        self.analysis.needs_sampling("a shared version")
         self.table = self.analysis.spec.share or ShareTable()
         self.target = outputs.results_folder(self.analysis.path, output)
         self.folder = share_folder(self.target)

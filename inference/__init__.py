@@ -6,6 +6,7 @@ _MODULES = {
     "Fit": "results",
     "fit": "fitting",
     "load": "results",
+    "on_cluster": "cluster",
 }
 __all__ = sorted(_MODULES)
 

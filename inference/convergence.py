@@ -73,6 +73,13 @@ def measures(draws: np.ndarray) -> pd.DataFrame:
     return out
 
 
+def weighted(table: pd.DataFrame, effective: float) -> pd.DataFrame:
+    """`measures` of independent draws that were resampled by importance weights worth so many; of them there is no R-hat."""
+    share = {ess: np.minimum(1.0, effective / table[ess]) for ess in ("ess_bulk", "ess_tail")}
+    sizes = {ess: table[ess] * part for ess, part in share.items()}
+    return table.assign(rhat=np.nan, mcse_mean=table["mcse_mean"] / np.sqrt(share["ess_bulk"]), **sizes)
+
+
 def labels_of(array, dims) -> list[str]:
     """Names of an array's elements, such as ``alpha[c01]``, in the order in which they lie."""
     if not dims:

@@ -19,6 +19,7 @@ from ..models.parameters import coordinates, parameter_table
 from ..models.part import part_of, surveys_of
 from ..models.simulation import new_answers
 from ..models.timeline import lay_out
+from .cluster import block_by_block
 from .cores import available_cores
 from .store import Drawn
 
@@ -74,6 +75,10 @@ class Draws:
         """The levers of one draw."""
         return levers(self.point(chain, draw), self.design, self.model, np)
 
+    def part(self, chain: int, draws: slice) -> dict[str, np.ndarray]:
+        """The sampled parameters of a stretch of draws of one chain, as arrays (1, draws, ...)."""
+        return {name: value[chain : chain + 1, draws] for name, value in self.values.items()}
+
     def point(self, chain: int, draw: int) -> dict[str, np.ndarray]:
         """The sampled parameters of one draw."""
         return {name: value[chain, draw] for name, value in self.values.items()}
@@ -108,8 +113,8 @@ def panel_of(study, seed: int) -> np.ndarray | None:
 def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, xr.Variable]:
     """Quantities by clinician, contrasts of interventions, and the log-likelihood.
 
-    Every draw has random numbers of its own, so that neither blocks nor threads change them. Where the quantities are
-    large they are written to disk block by block, see `store`.
+    Every draw has random numbers of its own, so that neither blocks nor threads nor workers (`cluster.on_cluster`) change them.
+    Where the quantities are large they are written to disk block by block as they come, see `store`.
 
     Returns
     -------
@@ -129,29 +134,18 @@ def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, xr
     by_programme = {"chain": draws.chains, "draw": draws.draws, "intervention": programmes, "clinician": count}
     drawn = Drawn(dict.fromkeys((*BY_CLINICIAN, *LAST), sizes) | dict.fromkeys(VARIED if varied else (), by_programme))
     change = np.empty((2, draws.chains, draws.draws, programmes))
-    exposed = exposed_clinicians(draws.study)
-    data, seeds = draws.data(), rng.bit_generator.seed_seq.spawn(draws.chains * draws.draws)
+    seeds = rng.bit_generator.seed_seq.spawn(draws.chains * draws.draws)
 
-    def one(chain: int, draw: int) -> dict[str, np.ndarray]:
-        lever = draws.lever(chain, draw)
-        own = np.random.default_rng(seeds[chain * draws.draws + draw])
-        found, moved = _one(lever, design, data, own)
-        change[0, chain, draw] = moved.mean(axis=1)
-        for k in range(programmes):
-            change[1, chain, draw, k] = moved[k, exposed[:, k]].mean() if exposed[:, k].any() else np.nan
-        if varied:
-            pairs = [lever.deviations.get(k, (np.zeros(count), np.zeros(count))) for k in range(programmes)]
-            found |= {name: np.array([pair[n] for pair in pairs]) for n, name in enumerate(VARIED)}
-        return found
-
-    threads = min(available_cores(), 8) if count >= THREADED_FROM else 1
-    with ThreadPoolExecutor(threads) as pool:
+    def jobs():
         for chain, block in drawn.blocks(draws.chains, draws.draws, count):
-            values: dict[str, np.ndarray] = {}
-            for n, found in enumerate(pool.map(partial(one, chain), range(block.start, block.stop))):
-                for name, value in found.items():
-                    values.setdefault(name, np.empty((block.stop - block.start, *value.shape)))[n] = value
-            drawn.write(chain, block, values)
+            own = slice(chain * draws.draws + block.start, chain * draws.draws + block.stop)
+            yield (chain, block), (draws.part(chain, block), seeds[own])
+
+    given = replace(draws, values={}, study=None), exposed_clinicians(draws.study)
+    threads = min(available_cores(), 8) if count >= THREADED_FROM else 1
+    for (chain, block), values in block_by_block(partial(_block, threads=threads), _block, given, jobs()):
+        change[:, chain, block] = values.pop("change")
+        drawn.write(chain, block, values)
     contrasts = {}
     if programmes:
         score = next(iter(draws.study.scores.values()))
@@ -164,6 +158,36 @@ def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, xr
     kept = drawn.variables()
     individual = {name: kept[name] for name in ("state_last", *VARIED) if name in kept}
     return {name: kept[name] for name in BY_CLINICIAN}, contrasts, individual, kept["log_likelihood"]
+
+
+def _block(given, part, threads: int = 1) -> dict[str, np.ndarray]:
+    """Quantities of a block of draws, of one chain: arrays (draws, ...), and ``change`` (2, draws, programmes)."""
+    draws, exposed = given
+    values, seeds = part
+    draws = replace(draws, values=values, chains=1, draws=len(seeds))
+    design, data = draws.design, draws.data()
+    programmes, count = len(design.interventions), design.n_clinicians
+    varied = any(design.moderation.varies(k) for k in range(programmes))
+    change = np.full((2, len(seeds), programmes), np.nan)
+
+    def one(draw: int) -> dict[str, np.ndarray]:
+        lever = draws.lever(0, draw)
+        found, moved = _one(lever, design, data, np.random.default_rng(seeds[draw]))
+        change[0, draw] = moved.mean(axis=1)
+        for k in range(programmes):
+            if exposed[:, k].any():
+                change[1, draw, k] = moved[k, exposed[:, k]].mean()
+        if varied:
+            pairs = [lever.deviations.get(k, (np.zeros(count), np.zeros(count))) for k in range(programmes)]
+            found |= {name: np.array([pair[n] for pair in pairs]) for n, name in enumerate(VARIED)}
+        return found
+
+    out: dict[str, np.ndarray] = {}
+    with ThreadPoolExecutor(threads) as pool:
+        for n, found in enumerate((pool.map if threads > 1 else map)(one, range(len(seeds)))):
+            for name, value in found.items():
+                out.setdefault(name, np.empty((len(seeds), *value.shape)))[n] = value
+    return out | {"change": change}
 
 
 def _one(lever, design: Design, data, rng) -> tuple[dict[str, np.ndarray], np.ndarray]:

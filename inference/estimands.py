@@ -8,6 +8,7 @@ clinician was at the last survey and follow expected capacity, exactly within ce
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,8 @@ import pandas as pd
 from ..datasets.errors import UserError, is_number, nearest
 from ..datasets.score import Score
 from . import regimes
-from .convergence import SAMPLE, measures
+from .cluster import block_by_block
+from .convergence import SAMPLE
 from .options import Option, Population, check_points, check_prob, read_comparisons, read_population, title
 
 LN10 = float(np.log(10.0))
@@ -166,7 +168,7 @@ def estimands(fit, *, prob: float = 0.89, **asked) -> pd.DataFrame:
     values = _values(clinicians, wanted)
     if not values:
         raise UserError(NOTHING)
-    return _table(values, clinicians, wanted, prob)
+    return _table(values, clinicians, wanted, prob, fit.measures)
 
 
 def request_of(fit, **asked) -> Request:
@@ -208,16 +210,31 @@ class _Clinicians:
         score = next(iter(fit.facts["study"]["scores"].values()))
         self.points = float(Score(range=score["range"], better=score["better"]).change_to_points(1.0))
 
-    def blocks(self):
-        """Stretches of draws (chains joined); ``capacity``, ``beta`` and ``state`` hold theirs (draws x clinicians) meanwhile."""
+    def stretches(self):
+        """Stretches of draws (chains joined), each with what `hold` takes."""
         size = max(1, BLOCK // self.count)
         for chain in range(self.chains):
             for begin in range(0, self.draws, size):
                 draws = slice(begin, min(begin + size, self.draws))
                 dims = (*SAMPLE, "intervention", "clinician")
                 here = [v.transpose(*(d for d in dims if d in v.dims))[chain, draws].to_numpy() for v in self.own_draws]
-                self.capacity, self.beta, self.state, *self.own = here
-                yield slice(chain * self.draws + draws.start, chain * self.draws + draws.stop)
+                yield slice(chain * self.draws + draws.start, chain * self.draws + draws.stop), here
+
+    def hold(self, here) -> None:
+        """Let ``capacity``, ``beta`` and ``state`` be those of a stretch of draws (draws x clinicians)."""
+        self.capacity, self.beta, self.state, *self.own = here
+
+    def blocks(self):
+        """Stretches of draws, held meanwhile."""
+        for block, here in self.stretches():
+            self.hold(here)
+            yield block
+
+    def without_draws(self) -> _Clinicians:
+        """What is the same for all stretches, for a worker to hold one."""
+        bare = copy(self)
+        bare.own_draws = []
+        return bare
 
     def moved(self, option: Option, block):
         """Change of log C* and log beta by an option in full (draws x clinicians, or x 1 where clinicians do not differ)."""
@@ -251,65 +268,73 @@ class _Clinicians:
 
 def _values(c: _Clinicians, wanted: Request) -> dict:
     """(option, against, estimand) -> array (draws x groups)."""
-    weights = wanted.population.matrix
-    options = list(dict.fromkeys(side for pair in wanted.comparisons for side in pair))
-    total = c.chains * c.draws
-    out = {}
-    show = set(wanted.show)
-
-    def put(key, block, values):
-        out.setdefault(key, np.empty((total, weights.shape[1])))[block] = values @ weights
-
+    show, out = set(wanted.show), {}
+    options = {side for pair in wanted.comparisons for side in pair}
     scale = {o: _time_scale(c, o) for o in options if o and "time_to_90" in show and c.shaped(o)}
-    lasting = {o: c.lasting(o) for o in options if o}
-    for block in c.blocks():
-        capacity, beta, state = c.capacity, c.beta, c.state
-        found = {}
-        for option in options:
-            change, rate = c.moved(option, block)
-            star, speed = capacity * np.exp(change), beta * np.exp(rate)
-            here = {"capacity": star, "half_life": regimes.half_life(speed)}
-            here["log_alpha"], here["log_beta"] = (np.broadcast_to(moved, star.shape) for moved in (change + rate, rate))
-            if wanted.threshold is not None:
-                here["share_below"] = (star < wanted.threshold).astype(float)
-            if wanted.horizon is not None and show & {"area", "horizon_change", "capacity_at_horizon"}:
-                edges = regimes.cells_until([c.courses[c.names.index(n)] for n in option], wanted.horizon)
-                if len(edges) == 2 and not c.shaped(option):
-                    end, area = regimes.step(state, star, speed, wanted.horizon)
-                else:
-                    end, area = regimes.path(state, capacity, beta, *c.changes(option, block, edges))
-                here |= {"capacity_at_horizon": end, "area": area}
-            if option and "time_to_90" in show and lasting[option]:
-                if c.shaped(option):
-                    edges = regimes.long_cells(*scale[option])
-                    here["time_to_90"] = regimes.time_to_share(capacity, beta, *c.changes(option, block, edges), star, 0.9)
-                else:
-                    here["time_to_90"] = LN10 / speed
-            found[option] = here
-            for name in LEVELS:
-                if name in here and name in show:
-                    put((option, None, name), block, here[name])
-        for a, b in wanted.comparisons:
-            one, two = found[a], found[b]
-            for name, part in (("ratio_alpha", "log_alpha"), ("ratio_beta", "log_beta")):
-                if name in show:
-                    put((a, b, name), block, one[part] - two[part])
-                    out[a, b, name][block] = np.exp(out[a, b, name][block])
-            differences = {
-                "capacity_change": "capacity", "half_life_change": "half_life", "area": "area",
-                "horizon_change": "capacity_at_horizon", "share_below_change": "share_below",
-            }  # fmt: skip
-            for name, part in differences.items():
-                if part in one and name in show | ({"capacity_change"} if show & {"score_change", "sd_change"} else set()):
-                    put((a, b, name), block, one[part] - two[part])
-            if not b and "time_to_90" in one:
-                put((a, b, "time_to_90"), block, one["time_to_90"])
+    blocks = (((block.start, block.stop), (block, here)) for block, here in c.stretches())
+    for (start, stop), values in block_by_block(_of_block, _of_block, (c.without_draws(), wanted, scale), blocks):
+        for key, value in values.items():
+            out.setdefault(key, np.empty((c.chains * c.draws, value.shape[1])))[start:stop] = value
     for a, b in wanted.comparisons:
         if "score_change" in show:
             out[a, b, "score_change"] = out[a, b, "capacity_change"] * c.points
         if "sd_change" in show:
             out[a, b, "sd_change"] = out[a, b, "capacity_change"] / c.answer_sd[:, None]
     return {key: values for key, values in out.items() if key[2] in show}
+
+
+def _of_block(given, job) -> dict:
+    """(option, against, estimand) -> array (draws x groups) of one stretch of draws."""
+    c, wanted, scale = given
+    block, here = job
+    c = copy(c)  # threads of a worker share the original
+    c.hold(here)
+    capacity, beta, state = here[:3]
+    show, weights, out, found = set(wanted.show), wanted.population.matrix, {}, {}
+
+    def put(key, values):
+        out[key] = values @ weights
+
+    for option in dict.fromkeys(side for pair in wanted.comparisons for side in pair):
+        change, rate = c.moved(option, block)
+        star, speed = capacity * np.exp(change), beta * np.exp(rate)
+        here = {"capacity": star, "half_life": regimes.half_life(speed)}
+        here["log_alpha"], here["log_beta"] = (np.broadcast_to(moved, star.shape) for moved in (change + rate, rate))
+        if wanted.threshold is not None:
+            here["share_below"] = (star < wanted.threshold).astype(float)
+        if wanted.horizon is not None and show & {"area", "horizon_change", "capacity_at_horizon"}:
+            edges = regimes.cells_until([c.courses[c.names.index(n)] for n in option], wanted.horizon)
+            if len(edges) == 2 and not c.shaped(option):
+                end, area = regimes.step(state, star, speed, wanted.horizon)
+            else:
+                end, area = regimes.path(state, capacity, beta, *c.changes(option, block, edges))
+            here |= {"capacity_at_horizon": end, "area": area}
+        if option and "time_to_90" in show and c.lasting(option):
+            if c.shaped(option):
+                edges = regimes.long_cells(*scale[option])
+                here["time_to_90"] = regimes.time_to_share(capacity, beta, *c.changes(option, block, edges), star, 0.9)
+            else:
+                here["time_to_90"] = LN10 / speed
+        found[option] = here
+        for name in LEVELS:
+            if name in here and name in show:
+                put((option, None, name), here[name])
+    for a, b in wanted.comparisons:
+        one, two = found[a], found[b]
+        for name, part in (("ratio_alpha", "log_alpha"), ("ratio_beta", "log_beta")):
+            if name in show:
+                put((a, b, name), one[part] - two[part])
+                out[a, b, name] = np.exp(out[a, b, name])
+        differences = {
+            "capacity_change": "capacity", "half_life_change": "half_life", "area": "area",
+            "horizon_change": "capacity_at_horizon", "share_below_change": "share_below",
+        }  # fmt: skip
+        for name, part in differences.items():
+            if part in one and name in show | ({"capacity_change"} if show & {"score_change", "sd_change"} else set()):
+                put((a, b, name), one[part] - two[part])
+        if not b and "time_to_90" in one:
+            put((a, b, "time_to_90"), one["time_to_90"])
+    return out
 
 
 def _time_scale(c: _Clinicians, option: Option) -> tuple[float, float]:
@@ -325,7 +350,7 @@ def _time_scale(c: _Clinicians, option: Option) -> tuple[float, float]:
     return float(max(typical)), float(max(longest + typical))
 
 
-def _table(values: dict, c: _Clinicians, wanted: Request, prob: float) -> pd.DataFrame:
+def _table(values: dict, c: _Clinicians, wanted: Request, prob: float, measures) -> pd.DataFrame:
     order = {name: n for n, name in enumerate(ALL_ESTIMANDS)}
     pairs = {pair: n for n, pair in enumerate(wanted.comparisons)}
     keys = sorted(values, key=lambda key: (key[1] is None, pairs.get(key[:2], -1), order[key[2]]))

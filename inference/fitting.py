@@ -11,23 +11,28 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from ..datasets.errors import UserError
-from ..models.capacity import SPREADS
+from ..datasets.errors import UserError, nearest
+from ..models.design import build_design
 from ..models.exposure import exposed_clinicians
 from ..models.priors import priors_in_force
-from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, problems
+from .approximate import approximate
+from .cluster import takes_scheduler
+from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, problems, weighted
 from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, survey_log_likelihood
 from .options import study_columns
-from .results import SCHEMA, Fit
+from .results import DOUBT, SCHEMA, Fit
 from .sampling import Sampling, compile_model, sample, scaled_by, well_scaled
+from .spreads import OtherSpreads
 
+METHODS = ("nuts", "laplace")
 VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "pandas", "xarray")
 
 
+@takes_scheduler
 def fit(
     model, study, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int | None = None,
     target_accept: float = 0.8, compare_spreads: bool = False, progress: bool = True, cores: int | None = None,
-    retry_above: float = RHAT_LIMIT,
+    retry_above: float = RHAT_LIMIT, method: str = "nuts", scheduler=None, workers: int | None = None,
 ) -> Fit:  # fmt: skip
     """Estimate alpha, beta and C* of every clinician and unit.
 
@@ -51,11 +56,21 @@ def fit(
         Chains run side by side; the draws do not depend on it.
     retry_above : float
         R-hat from which a second try is made, where fewer draws than are published are wanted.
+    method : {"nuts", "laplace"}
+        "laplace" is a quick look, see `approximate.approximate`: one chain of ``draws`` independent draws from an approximation,
+        with a Pareto k that says when to distrust it. ``tune``, ``chains``, ``target_accept`` and ``compare_spreads`` have no
+        meaning then, and all that is made of it is marked as approximate.
+    scheduler : str or dask.distributed.Client, optional
+        A Dask scheduler's address (``tcp://host:8786``), or "local" for a cluster on this machine: chains are sampled, and quantities
+        derived, on its workers. The draws are the same. See `on_cluster`.
+    workers : int, optional
+        Processes of a "local" cluster; default: one for each core.
 
     Returns
     -------
     Fit
-        With ``warnings`` where convergence failed, and ``complete`` False where Ctrl-C cut it short.
+        With ``warnings`` where convergence failed, and ``complete`` False where Ctrl-C cut it short; of a quick look they say that
+        it is one, and first of all where it cannot be trusted.
 
     Raises
     ------
@@ -63,16 +78,30 @@ def fit(
         Before any sampling, for settings, formulas, priors or interventions that do not fit.
     """
     settings = _settings(draws, tune, chains, seed, target_accept)
+    if method not in METHODS:
+        raise UserError(f"method must be {' or '.join(map(repr, METHODS))}; got {method!r}.{nearest(str(method), METHODS)}")
     pymc_model = model.build(study)
     cautions = model.cautions(study)
     if progress:
         print("Compiling the model (up to a minute the first time) ...", flush=True)
     compiled = compile_model(pymc_model)
     started = time.perf_counter()
+    if method == "laplace":
+        settings = replace(settings, tune=0, chains=1)
+        raw, quality, found = approximate(compiled, model, study, build_design(model, study)[0], settings)
+        result = _Derived(raw, model, study, settings)
+        result.diagnostics = weighted(result.diagnostics, quality["effective"])
+        how = quality | {"tries": 1, "seconds": round(time.perf_counter() - started, 2)}
+        return _fit(result, result.tree(pymc_model), settings, how, True, found, cautions)
     scaled = well_scaled(compiled, model, study)
-    raw, complete = sample(scaled, settings, progress, cores)
+    wanted = compare_spreads and "intervention_two_levers" in pymc_model.coords
+    spreads = OtherSpreads(model, study, progress, cores, wanted)
+    beside = {"meanwhile": spreads.prepare} if spreads.left else {}
+    raw, complete = sample(scaled, settings, progress, cores, (model, study), **beside)
     seconds = time.perf_counter() - started
-    result = _Derived(raw, model, study, settings)
+    if not complete:
+        spreads.stop()
+    result = spreads.beside(settings, lambda: _Derived(raw, model, study, settings))
     tries, stopped = 1, ""
     # with so few draws R-hat says little, and that they are few is said already
     enough = settings.draws * settings.chains >= ESS_LIMIT or result.divergences
@@ -89,12 +118,13 @@ def fit(
         try:
             # in coordinates that the first try's draws ask for
             rescaled = scaled if scaled is compiled else scaled_by(compiled, model, study, result.posterior) or scaled
-            again, whole = sample(rescaled, stricter, progress, cores)
+            again, whole = sample(rescaled, stricter, progress, cores, (model, study))
         except KeyboardInterrupt:
             whole = False
         seconds += time.perf_counter() - started
         if whole:
             settings, tries = stricter, 2
+            spreads.restart()
             result = _Derived(again, model, study, settings)
         else:
             stopped = "The second try was interrupted; these are the draws of the first."
@@ -107,11 +137,19 @@ def fit(
         )
     elif stopped:
         found.insert(0, "NOT CONVERGED: " + stopped)
+    how = {"method": method, "tries": tries, "seconds": round(seconds, 2)}
+    tree = spreads.beside(settings, lambda: result.tree(pymc_model))
+    for spread, kept in spreads.finish(settings).items():
+        tree[f"spread_{spread}"] = kept
+    return _fit(result, tree, settings, how, complete, found, cautions)
+
+
+def _fit(result: _Derived, tree: xr.DataTree, settings: Sampling, how: dict, complete: bool, found: list[str], cautions: list[str]) -> Fit:
+    """The results tree with what is to be known of it; what was not expected of it is said aloud."""
+    model, study = result.model, result.study
     for text in found:
-        warnings.warn(text, UserWarning, stacklevel=2)
-    tree = result.tree(pymc_model)
-    if compare_spreads and complete:
-        tree = other_spreads(tree, model, study, settings, progress, cores)
+        if how["method"] != "laplace" or text.startswith(DOUBT):
+            warnings.warn(text, UserWarning, stacklevel=4)  # past `fit`, and what gives it a cluster
     tree.attrs["equipoise"] = json.dumps(
         {
             "schema": SCHEMA,
@@ -120,7 +158,7 @@ def fit(
             "priors": {name: prior.to_dict() for name, prior in priors_in_force(model, study).items()},
             "study_fingerprint": study.fingerprint,
             "study": _study_facts(study, model),
-            "sampling": vars(settings) | {"tries": tries, "seconds": round(seconds, 2)},
+            "sampling": vars(settings) | how,
             "complete": complete,
             "warnings": found,
             "cautions": cautions,
@@ -128,32 +166,6 @@ def fit(
         }
     )
     return Fit(tree, study)
-
-
-def other_spreads(tree, model, study, settings: Sampling, progress: bool, cores: int | None) -> xr.DataTree:
-    """The tree with a group ``spread_*`` for each other assumption on the spread: C*, and the effects on both levers."""
-    if "intervention_two_levers" not in tree["posterior"].sizes:
-        return tree
-    for spread in SPREADS:
-        if spread == model.spread:
-            continue
-        if progress:
-            print(f"The lever with spread = {spread!r} ...", flush=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # cautions were given with the model itself
-            other = replace(model, spread=spread)
-            compiled = well_scaled(compile_model(other.build(study)), other, study)
-        try:
-            raw, complete = sample(compiled, settings, progress, cores)
-        except KeyboardInterrupt:
-            break
-        if not complete:
-            break
-        kept = raw["posterior"].to_dataset()[["level", "theta_alpha", "theta_beta"]]
-        worst = diagnose(kept)["rhat"].max()
-        kept.attrs = {"rhat": float(worst), "divergences": int(raw["sample_stats"]["diverging"].sum())}
-        tree[f"spread_{spread}"] = kept
-    return tree
 
 
 def _settings(draws, tune, chains, seed, target_accept) -> Sampling:

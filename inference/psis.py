@@ -18,6 +18,24 @@ def good_k(draws: int) -> float:
     return min(HIGH_K, 1 - 1 / float(np.log10(draws)))
 
 
+def smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """Pareto-smoothed importance weights, which sum to 1, and the shape k of their tail.
+
+    Parameters
+    ----------
+    log_weights : float array (draws)
+        Minus infinity where a draw is impossible; equal ones need no smoothing.
+    """
+    possible = np.isfinite(log_weights)
+    if not possible.any():
+        return np.full(log_weights.size, 1 / log_weights.size), np.inf
+    values = np.where(possible, log_weights, log_weights[possible].min(initial=0.0) - 100.0)
+    # what is left out has weights that are one over its likelihood
+    found, k, _ = psis(-values[None, :, None])
+    weights = np.exp(found.reshape(-1) - found.max())
+    return weights / weights.sum(), float(k[0])
+
+
 def psis(log_likelihood: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Smoothed log weights of the draws that leave each column out.
 

@@ -17,7 +17,8 @@ from ..datasets.errors import UserError
 from ..models.capacity import CapacityModel
 from ..models.priors import Prior, priors_in_force
 from . import tables
-from .convergence import SAMPLE
+from .cluster import locks_of_this_process
+from .convergence import SAMPLE, measures, weighted
 from .decisions import decisions
 from .estimands import estimands
 from .forecast import forecast
@@ -27,6 +28,7 @@ from .psis import psis
 from .store import load_large, save_large
 
 SCHEMA = 2
+DOUBT = "DO NOT TRUST"  # how a quick look begins what it says of itself where its weights are bad
 
 
 class Fit:
@@ -103,6 +105,28 @@ class Fit:
         return psis(self.tree["log_likelihood_survey"]["scores"].transpose(*SAMPLE, "survey").to_numpy())
 
     @property
+    def approximate(self) -> bool:
+        """Whether the draws are those of a quick look (`equipoise.fit` with ``method="laplace"``)."""
+        return self.facts["sampling"].get("method") == "laplace"
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether something is wrong with the draws themselves; that a quick look is one is nothing wrong."""
+        return any(text.startswith(DOUBT) for text in self.warnings) if self.approximate else bool(self.warnings)
+
+    @property
+    def weighting_loss(self) -> float:
+        """By how much Monte Carlo errors exceed those of as many draws without weights."""
+        if not self.approximate:
+            return 1.0
+        return max(1.0, self.tree["posterior"].sizes["draw"] / self.facts["sampling"]["effective"]) ** 0.5
+
+    def measures(self, draws: np.ndarray) -> pd.DataFrame:
+        """`convergence.measures` of quantities worked out from every draw (chains, draws, quantities)."""
+        found = measures(draws)
+        return weighted(found, self.facts["sampling"]["effective"]) if self.approximate else found
+
+    @property
     def divergences(self) -> int:
         return int(self.tree["sample_stats"]["diverging"].sum())
 
@@ -157,7 +181,8 @@ class Fit:
             small = save_large(self.tree, aside_folder)
             # In memory first: HDF5 that writes to a full disk brings the whole process down.
             content = io.BytesIO()
-            small.to_netcdf(content, engine="h5netcdf")
+            with locks_of_this_process():
+                small.to_netcdf(content, engine="h5netcdf")
             content.seek(0)
             with aside.open("wb") as file:
                 shutil.copyfileobj(content, file, 1 << 20)
@@ -176,7 +201,7 @@ class Fit:
     def __repr__(self):
         sampling = self.facts["sampling"]
         sizes = self.tree["posterior"].sizes
-        state = "" if self.complete else ", incomplete"
+        state = ", a quick look" if self.approximate else "" if self.complete else ", incomplete"
         head = "".join(f"\n  ! {text}" for text in self.warnings)
         return (
             f"<Fit: {sizes['clinician']} clinicians, {sizes['unit']} units, "

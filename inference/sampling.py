@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 
+from .cluster import client_in_use
 from .cores import available_cores
 
 # From this acceptance target on, as in a second try, trajectories are doubled once more after they turn: the U-turn criterion
@@ -72,10 +74,14 @@ def scaled_by(compiled, model, study, posterior):
     return from_draws(compiled, model, study, build_design(model, study)[0], posterior)
 
 
-def sample(compiled, settings: Sampling, progress: bool = True, cores: int | None = None) -> tuple[xr.DataTree, bool]:
+def sample(
+    compiled, settings: Sampling, progress: bool = True, cores: int | None = None, source: tuple | None = None,
+    meanwhile: Callable[[], object] | None = None,
+) -> tuple[xr.DataTree, bool]:  # fmt: skip
     """Draws and sampler statistics, and whether the run is complete.
 
-    Ctrl-C stops the chains and keeps what they have after warm-up.
+    Ctrl-C stops the chains and keeps what they have after warm-up. ``meanwhile`` is done while they run, and given up by Ctrl-C too.
+    Inside `cluster.on_cluster` chains with a ``source``, the model and the study, are sampled on its workers; the draws are the same.
 
     Raises
     ------
@@ -84,36 +90,68 @@ def sample(compiled, settings: Sampling, progress: bool = True, cores: int | Non
     """
     import nutpie
 
+    how = {
+        "draws": settings.draws, "tune": settings.tune, "seed": settings.seed, "target_accept": settings.target_accept,
+        "max_step_size": LONGEST_STEP, "extra_doublings": int(settings.target_accept > STRICT), "save_warmup": False,
+    }  # fmt: skip
+    client = None if source is None else client_in_use()
+    if client is not None:
+        return _on_workers(client, compiled, settings, source, how, progress, meanwhile)
     cores = cores or min(settings.chains, available_cores())
-    tree = nutpie.sample(
-        compiled,
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=cores,
-        seed=settings.seed,
-        target_accept=settings.target_accept,
-        max_step_size=LONGEST_STEP,
-        extra_doublings=int(settings.target_accept > STRICT),
-        progress_bar=progress,
-        save_warmup=False,
+    running = nutpie.sample(
+        compiled, chains=settings.chains, cores=cores, progress_bar=progress, blocking=meanwhile is None, **how
     )
+    tree = running if meanwhile is None else _ended(running, meanwhile)
     lengths = np.isfinite(tree["sample_stats"]["energy"].to_numpy()).sum(axis=1)
     if lengths.size == settings.chains and (lengths == settings.draws).all():
         return tree, True
     return keep_whole_chains(tree, lengths), False
 
 
+def _ended(running, meanwhile: Callable[[], object]) -> xr.DataTree:
+    """All draws of chains that run in the background, or those there are on Ctrl-C."""
+    try:
+        meanwhile()
+        return running.wait()
+    except KeyboardInterrupt:
+        return running.abort()
+    except BaseException:
+        running.cancel()
+        raise
+
+
+def _on_workers(client, compiled, settings: Sampling, source, how: dict, progress: bool, meanwhile):
+    from .chains import Source, length_of, sample_chains
+    from .laplace.coordinates import coordinates_of
+
+    made_from = Source(*source, coordinates_of(compiled))
+    found = dict(enumerate(sample_chains(client, made_from, how, settings.chains, compiled.n_expanded, progress, meanwhile)))
+    lengths = np.array([length_of(tree)[0] for _, tree in found.values()], int)
+    complete = lengths.size == settings.chains and bool((lengths == settings.draws).all())
+    chains, length = largest_whole(lengths)
+    groups = {}
+    for group in ("posterior", "sample_stats"):
+        parts = [found[k][1][group].to_dataset().isel(draw=slice(0, length)) for k in chains]
+        numbered = [part.assign_coords(chain=[found[k][0]]) for k, part in zip(chains, parts, strict=True)]
+        groups[group] = xr.concat(numbered, "chain", join="override", combine_attrs="override")
+    return xr.DataTree.from_dict(groups), complete
+
+
 def keep_whole_chains(tree: xr.DataTree, lengths: np.ndarray) -> xr.DataTree:
     """Cut an interrupted run to the rectangle of chains x draws that keeps most draws."""
-    order = np.argsort(-lengths, kind="stable")
-    kept = [(k + 1) * lengths[order[k]] for k in range(order.size)]
-    if not kept or max(kept) == 0:
-        raise KeyboardInterrupt("interrupted before any chain had finished its warm-up; nothing to keep")
-    count = int(np.argmax(kept)) + 1
-    chains, length = np.sort(order[:count]), int(lengths[order[count - 1]])
+    chains, length = largest_whole(lengths)
     groups = {
         name: tree[name].to_dataset().isel(chain=chains, draw=slice(0, length))
         for name in ("posterior", "sample_stats")
     }
     return xr.DataTree.from_dict(groups)
+
+
+def largest_whole(lengths: np.ndarray) -> tuple[np.ndarray, int]:
+    """Of chains of these lengths, the rectangle of chains x draws that keeps most draws: which chains, and how many of each."""
+    order = np.argsort(-lengths, kind="stable")
+    kept = [(k + 1) * lengths[order[k]] for k in range(order.size)]
+    if not kept or max(kept) == 0:
+        raise KeyboardInterrupt("interrupted before any chain had finished its warm-up; nothing to keep")
+    count = int(np.argmax(kept)) + 1
+    return np.sort(order[:count]), int(lengths[order[count - 1]])

@@ -9,7 +9,7 @@ import xarray as xr
 from ..datasets.errors import UserError
 from ..models.levers import LN2
 from ..models.shapes import shape_parameters
-from .convergence import SAMPLE, judged_of, measures
+from .convergence import SAMPLE, judged_of
 from .store import BLOCK, block_of_draws
 
 _SIGNED = ("gamma", "moderation", "selection", "period", "knot", "drift", "start", "level_rate")
@@ -47,7 +47,7 @@ def summarise(fit, values: xr.DataArray, prob: float, like: str | None = None) -
     names = ["rhat", "ess_bulk", "mcse_mean"]
     if like is None:
         judged = judged_of(flat.shape[2])
-        return pd.concat([frame, measures(flat[:, :, judged])[names].set_axis(judged).reindex(frame.index)], axis=1)
+        return pd.concat([frame, fit.measures(flat[:, :, judged])[names].set_axis(judged).reindex(frame.index)], axis=1)
     known = fit.diagnostics.set_index("quantity")
     dims = [d for d in values.dims if d not in SAMPLE]
     members = values[dims[0]].to_numpy() if dims else [None]

@@ -131,7 +131,7 @@ def half_life(material) -> str:
             "on α and β "
             "alone rest on the prior."
         )
-    if material.fit.warnings:  # draws that have not converged are too narrow rather than too wide
+    if material.fit.doubtful:  # draws that have not converged are too narrow rather than too wide
         return ""
     told = (
         "the α and β of the median clinician are told apart by the data and not by the prior alone"

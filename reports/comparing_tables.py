@@ -25,11 +25,17 @@ def analyses(comparison) -> Table:
         answers = int(np.isfinite(fit.tree["observed_data"]["scores"].to_numpy()).sum())
         programmes = ", ".join(plain(n) for n in study["interventions"]) or "none"
         rows.append([
-            short(label, LONGEST), short(programmes, LONGEST), "no: see above" if fit.warnings else "yes",
+            short(label, LONGEST), short(programmes, LONGEST), _converged(fit),
             str(sizes["clinician"]), str(answers), f"{sizes['chain']} x {sizes['draw']}",
         ])  # fmt: skip
     columns = ["analysis", "programmes", "converged", "clinicians", "answers", "chains x draws"]
     return Table("The analyses", columns, rows, labels=3)
+
+
+def _converged(fit) -> str:
+    if fit.approximate:
+        return "a quick look: see above"
+    return "no: see above" if fit.warnings else "yes"
 
 
 def differing(comparison) -> Table | None:
@@ -45,7 +51,9 @@ def differing(comparison) -> Table | None:
                 mine |= {f"{_BY_PROGRAMME.get(option, option)}: {key}": value[key] for key in value}
             else:
                 mine[option] = value
-        mine |= {n: facts["sampling"][n] for n in ("draws", "tune", "chains", "seed", "target_accept")}
+        mine |= {"method": "nuts"} | {n: facts["sampling"][n] for n in ("draws", "tune", "chains", "seed", "target_accept")}
+        if fit.approximate:
+            mine["method"] = "laplace"
         choices[label] = mine
     every = dict.fromkeys(option for mine in choices.values() for option in mine)
     rows = []

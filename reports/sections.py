@@ -270,11 +270,8 @@ def provenance(material) -> Section:
     facts, sampling = material.facts, material.facts["sampling"]
     sizes = material.posterior.sizes
     rows = [
-        ["Draws kept", f"{sizes['chain']} chains of {sizes['draw']} draws"],
-        ["Asked for", f"{sampling['chains']} chains of {sampling['draws']} draws after {sampling['tune']} of warm-up"],
-        ["Acceptance target", number(sampling["target_accept"])],
+        *(_quick(sampling) if material.fit.approximate else _sampled(sampling, sizes)),
         ["Seed", str(sampling["seed"])],
-        ["Tries", str(sampling["tries"])],
         ["Time of sampling", f"{number(sampling['seconds'])} s"],
         ["Complete", "yes" if material.fit.complete else "no: interrupted"],
         ["Fingerprint of the study", facts["study_fingerprint"]],
@@ -282,6 +279,24 @@ def provenance(material) -> Section:
     versions = [[package, version] for package, version in facts["versions"].items()]
     software = Fold("Versions of the software", [Table("Versions", ["package", "version"], versions, labels=2)])
     return Section("provenance", "How it was computed", [Table("Sampling", ["", ""], rows, labels=2), software])
+
+
+def _sampled(sampling: dict, sizes) -> list[list[str]]:
+    return [
+        ["Draws kept", f"{sizes['chain']} chains of {sizes['draw']} draws"],
+        ["Asked for", f"{sampling['chains']} chains of {sampling['draws']} draws after {sampling['tune']} of warm-up"],
+        ["Acceptance target", number(sampling["target_accept"])],
+        ["Tries", str(sampling["tries"])],
+    ]
+
+
+def _quick(sampling: dict) -> list[list[str]]:
+    return [
+        ["Method", "a quick look: Laplace approximations within importance sampling"],
+        ["Draws", f"{sampling['draws']} from {sampling['proposals']} weighted proposals"],
+        ["Independent draws that these are worth", number(sampling["effective"])],
+        ["Pareto k of the weights", number(sampling["pareto_k"], 2)],
+    ]
 
 
 def _table(table: Table, fold: bool = False):

@@ -36,7 +36,8 @@ def library(coordinates: str, folder: Path) -> tuple[Path, float]:
     """Compile the model, unless that has been done from the same sources; the library and the seconds that it took."""
     stan = Path(importlib.util.find_spec("httpstan").origin).parent
     driver = HERE / "stan_driver.cpp"
-    key = sha256((HERE / f"{coordinates}.stan").read_bytes() + driver.read_bytes() + " ".join(FLAGS).encode())
+    # the library finds Stan's own where they lay when it was compiled
+    key = sha256((HERE / f"{coordinates}.stan").read_bytes() + driver.read_bytes() + " ".join((*FLAGS, str(stan))).encode())
     out = folder / f"stan_{coordinates}_{key.hexdigest()[:12]}.so"
     took = out.with_suffix(".seconds")
     if not out.exists():

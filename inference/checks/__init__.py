@@ -28,6 +28,9 @@ CHECKS: dict[str, bool] = {
     "doubling": True,
     "calibration": True,
 }
+# of a quick look these are made too; the rest take longer than it does, or need the sampler
+QUICK = ("sampling", "predictive", "dropout", "learnt")
+LEFT_OUT = "Not done: a quick look leaves it out; sample for it."
 # of large studies these are made on the clinicians whose replicated and left-out answers were kept
 OF_PANEL = ("predictive", "loo", "loo_pit", "dropout", "prior_predictive")
 __all__ = ["CHECKS", "Check", "assess"]
@@ -45,7 +48,7 @@ def assess(fit, prob: float = 0.89, evidence: Mapping[str, dict] | None = None, 
     evidence : mapping of str to dict, optional
         By the name of the check, what `calibrate`, `sensitivity`, `cross_validate` and `doubling` came to, as plain values.
     only : list of str, optional
-        Names of checks; default: all.
+        Names of checks; default: all, but of a quick look only `QUICK`.
 
     Returns
     -------
@@ -60,6 +63,9 @@ def assess(fit, prob: float = 0.89, evidence: Mapping[str, dict] | None = None, 
         if only is not None and name not in only:
             continue
         module = import_module(f".{name}", __name__)
+        if only is None and fit.approximate and name not in QUICK:
+            found[name] = not_done(name, module.TITLE, LEFT_OUT)
+            continue
         given = ((evidence or {}).get(name),) if stored else ()
         try:
             found[name] = module.check(fit.panel if name in OF_PANEL else fit, prob, *given)

@@ -10,6 +10,7 @@ from .check import Check
 from .drawing import few_ticks, ink, muted, panels
 
 TITLE = "Did the chains converge?"
+QUICK_TITLE = "Is the approximation good enough for a first look?"
 WORST = 10
 LEAST_ENERGY = 0.3
 PARAMETERS = {
@@ -24,6 +25,8 @@ PARAMETERS = {
 
 def check(fit, prob: float) -> Check:
     """Every parameter and every derived quantity; passes where nothing has to be said at the head of the outputs."""
+    if fit.approximate:
+        return _quick(fit)
     table = fit.diagnostics
     posterior = fit.tree["posterior"].to_dataset()
     chains, draws = (posterior.sizes[s] for s in SAMPLE)
@@ -72,6 +75,23 @@ def check(fit, prob: float) -> Check:
     passed = fit.complete and not fit.warnings and not low
     shown = draw if chains > 1 and draws >= 20 else None
     return Check("sampling", TITLE, passed, " ".join(said), worst, shown, caption=caption, height=3.6)
+
+
+def _quick(fit) -> Check:
+    """There are no chains; how far to trust the draws is told by their weights."""
+    made = fit.facts["sampling"]
+    said = (
+        f"There are no chains: these are {made['draws']} draws of a quick look, an approximation. Its importance weights have a Pareto "
+        f"k of {made['pareto_k']:.2f} and are worth {made['effective']:.0f} independent draws"
+    )
+    said += ": too bad to be trusted, sample instead." if fit.doubtful else ", which is enough for a first look, not for a paper."
+    table = pd.DataFrame(
+        {
+            "measure": ["Pareto k of the weights", "effective number of draws", "proposals weighed"],
+            "value": [made["pareto_k"], made["effective"], made["proposals"]],
+        }
+    )
+    return Check("sampling", QUICK_TITLE, not fit.doubtful, said, table)
 
 
 def energy_information(fit) -> np.ndarray | None:

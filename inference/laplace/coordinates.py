@@ -127,6 +127,18 @@ def _call_density(typingctx, address, size, x, gradient, value, data):
     return types.int64(types.int64, types.uint64, x, gradient, value, types.int64), generate
 
 
+@njit(nogil=True, error_model="numpy")
+def density_at(call, y, gradient):
+    """Value of a compiled density at ``y``, and its ``gradient`` filled in; minus infinity where it cannot be computed.
+
+    ``call`` (int64) holds the addresses of the function and of its data.
+    """
+    value = np.empty(1)
+    if _call_density(call[0], np.uint64(y.size), y, gradient, value, call[1]) != 0:
+        return -np.inf
+    return value[0]
+
+
 @intrinsic
 def _call_expansion(typingctx, address, size, expanded, x, out, data):
     """Call a compiled expansion (all that is recorded of a draw) by its address."""
@@ -240,8 +252,13 @@ def in_coordinates(compiled, coordinates: Coordinates):
         user_data=head,
         initial_point_func=start,
         # all that the addresses point to lives as long as the model does
-        logp_func=(compiled, arrays),
+        logp_func=(compiled, coordinates),
     )
+
+
+def coordinates_of(compiled) -> Coordinates | None:
+    """The coordinates that a compiled model was put in; None where it is as it was compiled."""
+    return compiled.logp_func[1] if isinstance(compiled.logp_func, tuple) else None
 
 
 def plain(structure: Structure) -> Coordinates:

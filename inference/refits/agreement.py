@@ -45,10 +45,11 @@ def agreement(one, other, prob: float = 0.89) -> pd.DataFrame:
     labels = [label for label, m in zip(labels, moving, strict=True) if m]
     first, second = first[:, :, moving], second[:, :, moving]
     tail = (1 - prob) / 2
+    loss = [fit.weighting_loss for fit in (one, other)]
     frames = []
     for what, at in (("mean", None), ("low", tail), ("median", 0.5), ("high", 1 - tail)):
         x, y = _value(first, at), _value(second, at)
-        error = np.sqrt(_error(first, at) ** 2 + _error(second, at) ** 2)
+        error = np.hypot(_error(first, at) * loss[0], _error(second, at) * loss[1])
         frames.append(pd.DataFrame({
             "quantity": [label for _, label in labels], "group": [group for group, _ in labels], "what": what, "one": x, "other": y,
             "mcse": error, "sd": first.std(axis=(0, 1)),

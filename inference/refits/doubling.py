@@ -38,6 +38,8 @@ def doubling(fit, *, prob: float = 0.89, ledger: Ledger | None = None, progress:
 def _compared(fit, prob: float, progress: bool) -> dict:
     from ..fitting import fit as fit_again
 
+    if fit.approximate:
+        raise UserError("a quick look has no chains whose draws could be doubled; sample first.")
     if not fit.complete:
         raise UserError("an interrupted run cannot be compared with twice its draws; run it to the end first.")
     asked = fit.facts["sampling"]

@@ -7,25 +7,17 @@ unpickled.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, redirect_stdout
-from importlib.util import find_spec
+from contextlib import closing, contextmanager, redirect_stdout
 from typing import Any
 
 from ...datasets.errors import UserError
+from ..cluster import client_in_use, ignore_interrupts, is_asked, on_cluster, prepared, share_out
 from ..cores import available_cores
 from .ledger import Ledger
-
-LOCAL = "local"
-WAIT_SCHEDULER, WAIT_WORKERS = 5, 60  # seconds
-_PREPARED: dict[str, Any] = {}  # of this process
-_LOCK = threading.Lock()
 
 
 def run_jobs(
@@ -50,7 +42,8 @@ def run_jobs(
         Processes; default: one for each core. 1: here, without another process. In a script of yours, more than one
         needs the usual ``if __name__ == "__main__":`` around what the script does.
     scheduler : str or dask.distributed.Client, optional
-        A Dask scheduler's address (``tcp://host:8786``), or "local" for a cluster on this machine.
+        A Dask scheduler's address (``tcp://host:8786``), or "local" for a cluster on this machine. Default: the cluster of
+        `cluster.on_cluster`, if inside one.
     progress : str
         What is being done; shows a progress bar (on standard error). Empty: none.
 
@@ -62,7 +55,8 @@ def run_jobs(
     Raises
     ------
     UserError
-        For a scheduler that cannot be reached or has no workers, without ``dask.distributed``, and if a process was killed.
+        For a scheduler that cannot be reached or whose workers are not as they must be (`cluster.on_cluster`), and if processes
+        were killed; what is done is in the ledger.
     KeyboardInterrupt
         On Ctrl-C; what is done is in the ledger.
     """
@@ -71,34 +65,25 @@ def run_jobs(
     if missing:
         key = hashlib.sha256(os.urandom(16)).hexdigest()  # of this call
         several = min(workers or available_cores(), len(missing))
-        if scheduler is not None:
-            done = _over_dask(scheduler, workers, key, prepare, given, work, missing)
-        elif several == 1:
-            done = ((name, _one(key, prepare, given, work, job)) for name, job in missing.items())
-        else:
-            done = _over_processes(several, key, prepare, given, work, missing)
-        # closed at once where the ledger cannot be written: or else the workers would go on with all that is left
-        with closing(done), _bar(progress, len(jobs), len(jobs) - len(missing)) as advance:
-            for name, result in done:
-                ledger.add(name, result)
-                advance()
+        with on_cluster(scheduler, several):
+            if is_asked():
+                done = _over_dask(key, prepare, given, work, missing)
+            elif several == 1:
+                done = ((name, _one(key, prepare, given, work, job)) for name, job in missing.items())
+            else:
+                done = _over_processes(several, key, prepare, given, work, missing)
+            # closed at once where the ledger cannot be written: or else the workers would go on with all that is left
+            with closing(done), _bar(progress, len(jobs), len(jobs) - len(missing)) as advance:
+                for name, result in done:
+                    ledger.add(name, result)
+                    advance()
     return {name: ledger.results[name] for name in jobs}
 
 
 def _one(key: str, prepare, given, work, job) -> dict:
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore", UserWarning)  # what a refit has to say is in its result
-        with _LOCK:
-            if key not in _PREPARED:
-                _PREPARED.clear()
-                _PREPARED[key] = prepare(given)
-            context = _PREPARED[key]
-        return work(context, job)
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C is for the process that asked; it ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return work(prepared(key, prepare, given), job)
 
 
 def _over_processes(workers, key, prepare, given, work, jobs) -> Iterator[tuple[str, dict]]:
@@ -108,7 +93,7 @@ def _over_processes(workers, key, prepare, given, work, jobs) -> Iterator[tuple[
 
     before = set(active_children())
     # spawned, not forked: numba's and the sampler's threads do not survive a fork
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=ignore_interrupts)
     try:
         futures = {pool.submit(_one, key, prepare, given, work, job): name for name, job in jobs.items()}
         for future in as_completed(futures):
@@ -125,62 +110,14 @@ def _over_processes(workers, key, prepare, given, work, jobs) -> Iterator[tuple[
         raise
 
 
-def _over_dask(scheduler, workers, key, prepare, given, work, jobs) -> Iterator[tuple[str, dict]]:
-    check_scheduler(scheduler)
-    from distributed import Client, LocalCluster, as_completed
-
-    with ExitStack() as opened:
-        if isinstance(scheduler, Client):
-            client = scheduler
-        elif scheduler == LOCAL:
-            count = min(workers or available_cores(), len(jobs))
-            quiet = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}  # Ctrl-C is to end in one message
-            cluster = opened.enter_context(LocalCluster(n_workers=count, threads_per_worker=1, **quiet))
-            client = opened.enter_context(Client(cluster))
-        else:
-            client = opened.enter_context(Client(scheduler))
-        try:
-            client.wait_for_workers(1, timeout=WAIT_WORKERS)
-        except TimeoutError:
-            raise UserError(f"the Dask scheduler {scheduler!r} has no workers; start some with `dask worker ADDRESS`.") from None
-        # a name of its own (no hash): a second call's may be gone when the first call's is released
-        shared = client.scatter(given, broadcast=True, hash=False)
-        futures = {client.submit(_one, key, prepare, shared, work, job, pure=False): name for name, job in jobs.items()}
-        try:
-            for future in as_completed(list(futures)):
-                yield futures[future], future.result()
-        finally:
-            client.cancel(list(futures))  # what a cluster that goes on would still do
+def _over_dask(key, prepare, given, work, jobs) -> Iterator[tuple[str, dict]]:
+    yield from share_out(client_in_use(), job_with_context, (key, prepare, given, work), jobs.items())
 
 
-def check_scheduler(scheduler) -> None:
-    """Raise `UserError` without ``dask.distributed``, or where there is no scheduler at an address; nothing for None."""
-    if scheduler is None:
-        return
-    if find_spec("distributed") is None:
-        raise UserError('a Dask scheduler needs dask.distributed; install "equipoise[cluster]".')
-    if isinstance(scheduler, str) and scheduler != LOCAL:
-        _reach(scheduler)
-
-
-def _reach(address: str) -> None:
-    """Raise `UserError` for an address without a scheduler: a client that fails to connect keeps trying to close for long."""
-    import asyncio
-    from concurrent.futures import ThreadPoolExecutor
-
-    from distributed.core import connect
-
-    async def knock():
-        await (await connect(address, timeout=WAIT_SCHEDULER)).close()
-
-    try:
-        with ThreadPoolExecutor(1) as apart:  # a notebook has a loop of its own in this thread
-            apart.submit(asyncio.run, knock()).result()
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"the Dask scheduler {address!r} cannot be reached ({str(error).splitlines()[0]}); give an address such as "
-            f'"tcp://host:8786", or "{LOCAL}" for this machine.'
-        ) from None
+def job_with_context(shared, job) -> dict:
+    """One job of those that are shared out: ``shared`` is its key, prepare, given and work, as of `run_jobs`."""
+    key, prepare, given, work = shared
+    return _one(key, prepare, given, work, job)
 
 
 @contextmanager

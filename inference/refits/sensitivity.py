@@ -62,6 +62,8 @@ def sensitivity(
         For names of assumptions and a delta that make no sense. An assumption that does not apply is in the result, with why.
     """
     check_names(only)
+    if fit.approximate:
+        raise UserError("other assumptions are sampled, and cannot be compared with a quick look; sample the model as it is first.")
     if delta is not None and not is_number(delta):
         raise UserError(f"delta must be a number of points (0-100), such as -5; got {delta!r}.")
     ledger = Ledger() if ledger is None else ledger

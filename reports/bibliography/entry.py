@@ -11,8 +11,8 @@ REQUIRED = {
 }  # fmt: skip
 # letters that classic BibTeX cannot sort or set
 _LETTERS = {
-    "ä": '{\\"a}', "ö": '{\\"o}', "ü": '{\\"u}', "á": "{\\'a}", "é": "{\\'e}", "ø": "{\\o}", "ř": "{\\v{r}}", "č": "{\\v{c}}",
-    "\N{EN DASH}": "--", "\N{EM DASH}": "---",
+    "å": "{\\aa}", "ä": '{\\"a}', "ö": '{\\"o}', "ü": '{\\"u}', "á": "{\\'a}", "é": "{\\'e}", "ø": "{\\o}",
+    "ř": "{\\v{r}}", "č": "{\\v{c}}", "\N{EN DASH}": "--", "\N{EM DASH}": "---",
 }  # fmt: skip
 _SPECIAL = re.compile(r"(?<!\\)([&%$#_])")
 

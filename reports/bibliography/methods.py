@@ -103,6 +103,13 @@ def _sampling(material) -> list[str]:
     def with_version(package, label):
         return f"{label} {versions[package]}" if package in versions else label
 
+    if material.fit.approximate:
+        return [
+            f"A quick look with {with_version('equipoise', 'Equipoise')} {cite('equipoise')} on {with_version('pymc', 'PyMC')} "
+            f"{cite('pymc2023')}: effects of clinicians and units were integrated out by Laplace approximations {cite('tierney1986')}, and "
+            f"the population's parameters explored outside of these {cite('rue2009')} by importance sampling with Pareto-smoothed weights "
+            f"{cite('vehtari2024')}: {sizes['draw']} draws, seed {asked['seed']}."
+        ]
     return [
         f"Draws were made with {with_version('equipoise', 'Equipoise')} {cite('equipoise')} on {with_version('pymc', 'PyMC')} "
         f"{cite('pymc2023')}, by the No-U-Turn sampler {cite('hoffman2014')} of {with_version('nutpie', 'nutpie')} {cite('nutpie')}: "
@@ -113,6 +120,12 @@ def _sampling(material) -> list[str]:
 
 def _convergence(material) -> list[str]:
     table = material.diagnostics
+    if material.fit.approximate:
+        made = material.facts["sampling"]
+        return [
+            "NOT FOR PUBLICATION: these draws are of an approximation; see the warnings at the head of the report.",
+            f"The weights had a Pareto k of {made['pareto_k']:.2f} and were worth {made['effective']:.0f} independent draws.",
+        ]
     if table.empty:
         return ["NOT FOR PUBLICATION: there are too few draws to judge convergence."]
     least = float(table[["ess_bulk", "ess_tail"]].min(axis=1).min())

@@ -54,6 +54,17 @@ def _software(material) -> Answer:
     return Answer(DONE, f"{listed(shown)}; section “How it was computed”.") if shown else Answer(NOT_DONE, "No versions are recorded.")
 
 
+def _approximation(material) -> Answer:
+    if material.fit.approximate:
+        made = material.facts["sampling"]
+        return Answer(
+            DONE,
+            "Everything: effects by Laplace approximations, the population's parameters by importance sampling, whose weights have a "
+            f"Pareto k of {made['pareto_k']:.2f} and are worth {made['effective']:.0f} draws ({evidence.section('sampling')}).",
+        )
+    return Answer(NOT_APPLICABLE, "MCMC throughout; leaving out answers is approximated by importance sampling, with its Pareto k.")
+
+
 def _summaries(material) -> Answer:
     return Answer(
         DONE,
@@ -169,8 +180,7 @@ ITEMS = (
     Item("2A", COMPUTING, "The software with its packages", _software),
     Item("2B", COMPUTING, "Convergence of the chains for every parameter and derived quantity", evidence.convergence),
     Item("2C", COMPUTING, "Effective sample size for every parameter and derived quantity", evidence.resolution),
-    Item("2D", COMPUTING, "If not by MCMC: what is approximate", lambda m: Answer(
-        NOT_APPLICABLE, "MCMC throughout; leaving out answers is approximated by importance sampling, with its Pareto k.")),
+    Item("2D", COMPUTING, "If not by MCMC: what is approximate", _approximation),
     Item("3A", POSTERIOR, "A posterior predictive check", lambda m: evidence.by_check(m, "predictive", evidence.inside(m, "predictive"))),
     Item("3B", POSTERIOR, "Centre and interval of every quantity, of which kind and mass", _summaries),
     Item("3C", POSTERIOR, "Bayes factors and posterior probabilities of models", lambda m: NO_BAYES_FACTORS),

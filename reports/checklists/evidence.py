@@ -7,7 +7,7 @@ from ...inference.checks.sensitivity import converged, decides
 from ...inference.convergence import ESS_LIMIT, RHAT_LIMIT
 from ..checking import GROUPS
 from ..format import count, listed, number, percent, plain
-from .item import AUTHORS, DONE, NOT_DONE, NOT_MET, Answer
+from .item import AUTHORS, DONE, NOT_APPLICABLE, NOT_DONE, NOT_MET, Answer
 
 STRONG = 10  # draws for an independent one, above which a chain is said to be strongly autocorrelated
 COMMANDS = {
@@ -33,6 +33,8 @@ def by_check(material, name: str, words: str = "") -> Answer:
     """An item that is met where a check passed; ``words`` are its numbers."""
     check = material.checks.get(name)
     if check is None or check.passed is None:
+        if material.fit.approximate:
+            return Answer(NOT_DONE, "A quick look leaves it out.")
         if name in COMMANDS and name not in material.evidence:
             return Answer(NOT_DONE, f"{COMMANDS[name]} does it.")
         return Answer(NOT_DONE, f"It could not be done or judged: {section(name)}.")
@@ -52,6 +54,8 @@ def inside(material, name: str) -> str:
 def convergence(material) -> Answer:
     """R-hat of every parameter and derived quantity."""
     table = material.diagnostics
+    if material.fit.approximate:
+        return Answer(NOT_MET, "A quick look by an approximation: there are no chains that could converge. `equipoise run` makes them.")
     if table.empty:
         return Answer(NOT_DONE, "There are too few draws for R-hat.")
     worst = float(table["rhat"].max())
@@ -83,6 +87,8 @@ def resolution(material) -> Answer:
 def autocorrelation(material) -> Answer:
     """How many draws are worth one independent draw."""
     table = material.diagnostics
+    if material.fit.approximate:
+        return Answer(NOT_APPLICABLE, "A quick look by an approximation: its draws are independent.")
     if table.empty:
         return Answer(NOT_DONE, "There are too few draws to judge it.")
     each = (material.draws / table["ess_bulk"]).clip(lower=1.0)
@@ -110,6 +116,8 @@ def variants(material, names: tuple[str, ...], asked: str) -> Answer:
     ``asked`` says what these assumptions are, in words.
     """
     found = material.evidence.get("sensitivity")
+    if found is None and material.fit.approximate:
+        return by_check(material, "sensitivity")
     if found is None:
         return Answer(NOT_DONE, f"{COMMANDS['sensitivity']} fits the model with {asked}.")
     base = found["variants"][0]

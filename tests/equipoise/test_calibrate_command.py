@@ -54,7 +54,7 @@ def test_what_is_asked_reaches_the_refits_and_the_report(analysis, laboratory, r
     result = command(analysis, "--replicates", 30, "--workers", 2, "--scheduler", "local")
     assert result.exit_code == 0, result.output
     (asked,) = refits.asked
-    assert asked == {"replicates": 30, "there": 0, "seed": 3, "workers": 2, "scheduler": "local", "progress": "Calibration"}
+    assert asked == {"replicates": 30, "there": 0, "seed": 3, "workers": 2, "progress": "Calibration"}
     stored = json.loads((analysis.parent / "results" / "analysis" / "checks" / "calibration.json").read_text())
     assert len(stored["found"]["ranks"]["level"]) == 30
     assert laboratory.options["evidence"]["calibration"] == stored["found"]

@@ -34,7 +34,8 @@ def test_the_sampler_gets_what_the_file_says(analysis, laboratory, monkeypatch):
     seen = {}
     monkeypatch.setattr(run, "sample", lambda model, study, **options: seen.update(options) or laboratory.sample(0, 0))
     run.run(analysis, progress=False)
-    assert seen == {"draws": 100, "tune": 100, "chains": 2, "seed": 3, "target_accept": 0.8, "compare_spreads": True, "progress": False}
+    assert seen == {"draws": 100, "tune": 100, "chains": 2, "seed": 3, "target_accept": 0.8, "method": "nuts",
+                    "compare_spreads": True, "progress": False}  # fmt: skip
     assert laboratory.options == {"title": "Ward programme", "prob": 0.89, "truth": None}
 
 

@@ -129,7 +129,9 @@ def test_study_and_model_are_built_from_the_file(analysis, monkeypatch, tmp_path
     assert (study.n_clinicians, study.n_units, study.interventions) == (24, 4, ("mindfulness",))
     assert list(study.clinicians["clinician"])[:2] == ["000", "001"]
     assert (model.replenishment, model.depletion, model.interventions) == ("sleep", "", "both")
-    assert parsed.sampling == {"draws": 100, "tune": 100, "chains": 2, "seed": 3, "target_accept": 0.8, "compare_spreads": True}
+    assert parsed.sampling == {
+        "draws": 100, "tune": 100, "chains": 2, "seed": 3, "target_accept": 0.8, "method": "nuts", "compare_spreads": True,
+    }  # fmt: skip
     assert parsed.truth() is None
 
 

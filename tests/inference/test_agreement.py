@@ -19,7 +19,7 @@ def a_fit(seed: int = 1, **changed):
         "alpha": ((*DIMS, "clinician"), np.exp(rng.normal(0, 0.3, (4, 500, 2)))), "start_shift": (DIMS, np.zeros((4, 500))),
     } | changed  # fmt: skip
     posterior = xr.Dataset(draws, coords={"clinician": np.array(["a", "b"], object)})
-    return SimpleNamespace(tree=xr.DataTree.from_dict({"posterior": posterior, "contrasts": xr.Dataset()}))
+    return SimpleNamespace(tree=xr.DataTree.from_dict({"posterior": posterior, "contrasts": xr.Dataset()}), weighting_loss=1.0)
 
 
 def test_equal_draws_are_identical_and_one_bit_is_a_difference():
@@ -38,6 +38,16 @@ def test_values_that_are_missing_in_both_are_the_same():
     assert identical(a_fit(effect=(DIMS, unknown)), a_fit(effect=(DIMS, unknown)))
     assert not identical(a_fit(effect=(DIMS, unknown)), a_fit(effect=(DIMS, np.zeros((4, 500)))))
     assert not identical(a_fit(effect=(DIMS, unknown)), a_fit())
+
+
+def test_draws_resampled_by_weight_have_larger_errors():
+    """Of 2000 draws worth 500 the error is twice that of 2000."""
+    one, other = a_fit(), a_fit(seed=2)
+    before = agreement(one, other)
+    one.weighting_loss = other.weighting_loss = 2.0
+    after = agreement(one, other)
+    np.testing.assert_allclose(after["mcse"], 2 * before["mcse"])
+    np.testing.assert_allclose(after["z"], before["z"] / 2)
 
 
 def test_the_order_of_dimensions_does_not_matter():

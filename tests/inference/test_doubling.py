@@ -48,6 +48,7 @@ def a_fit(seed, draws=500, rho=0.6, shift=0.0, moved=lambda x: x, warnings=()):
     diagnostics = pd.DataFrame({"rhat": [1.001], "ess_bulk": [900.0], "ess_tail": [800.0]})
     return SimpleNamespace(
         tree=xr.DataTree.from_dict({"posterior": posterior, "contrasts": contrasts}), complete=True, model="model", study="study",
+        approximate=False, weighting_loss=1.0,
         facts={"sampling": SAMPLING}, diagnostics=diagnostics, divergences=0, warnings=list(warnings),
     )  # fmt: skip
 

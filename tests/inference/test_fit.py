@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 import warnings
 from types import SimpleNamespace
 
@@ -16,7 +17,13 @@ import equipoise as eq
 from equipoise import CapacityModel, Score, datasets, simulate
 from equipoise.datasets import UserError
 from equipoise.inference import fitting
+from equipoise.inference import spreads as spreads_module
+from equipoise.inference.checks import CHECKS
 from equipoise.inference.laplace.density import Density
+from equipoise.inference.refits.doubling import doubling
+from equipoise.inference.refits.sensitivity import sensitivity
+from equipoise.inference.sampling import Sampling, sample
+from equipoise.inference.spreads import OtherSpreads
 
 MODEL = CapacityModel(depletion="sleep", interventions={"coach": "replenishment"}, randomised=True, varying="none")
 TRUTH = {
@@ -302,6 +309,88 @@ def test_the_same_seed_gives_the_same_draws_whatever_the_cores(quick):
     assert first.facts["sampling"]["seed"] == 5
 
 
+QUALITY = {"method": "laplace", "pareto_k": 0.31, "effective": 50.0, "proposals": 320}
+
+
+@pytest.fixture
+def quick_look(real, quick, monkeypatch):
+    """A quick look whose draws are those of a chain; ``said`` is what its engine says of itself."""
+    asked = []
+
+    def quick_look(said=("APPROXIMATE: a quick look",)):
+        def approximate(compiled, model, study, design, settings):
+            asked.append((design.survey_score.size, settings))
+            return xr.DataTree.from_dict({g: real.raw[g].to_dataset().isel(chain=[0]) for g in real.raw.children}), QUALITY, list(said)
+
+        monkeypatch.setattr(fitting, "approximate", approximate)
+        monkeypatch.setattr(fitting, "sample", None)  # a quick look that samples is none
+        return *quick(method="laplace", compare_spreads=True), asked[-1]
+
+    return quick_look
+
+
+def test_a_quick_look_is_one_chain_that_says_what_it_is(real, quick_look, tmp_path):
+    fit, warned, (surveys, settings) = quick_look()
+    assert surveys == len(real.study.surveys) and (settings.draws, settings.chains, settings.seed) == (200, 1, 1)
+    assert fit.tree["posterior"].sizes["chain"] == 1 and fit.approximate and not real.fit.approximate
+    assert fit.warnings == ["APPROXIMATE: a quick look"] and not fit.doubtful and fit.complete
+    assert warned == []  # it was asked for; where it cannot be trusted was not
+    assert "a quick look" in repr(fit) and fit.warnings[0] in repr(fit)
+    assert QUALITY.items() <= fit.facts["sampling"].items()
+    again = eq.load(fit.save(tmp_path / "posterior.nc"), real.study, MODEL)
+    assert again.approximate and again.warnings == fit.warnings
+    for table in ("clinicians", "units", "interventions", "population", "estimands"):
+        frame = getattr(again, table)()
+        assert len(frame) == len(getattr(real.fit, table)()), table
+
+
+def test_draws_of_a_quick_look_are_worth_what_its_weights_leave(real, quick_look):
+    """Nothing has an R-hat; no quantity has more effective draws than the weights; errors of means follow."""
+    fit, *_ = quick_look()
+    plain = fit.tree["posterior"]["level"].to_numpy()
+    everything = [fit.diagnostics, fit.population(), fit.clinicians(), fit.interventions(), fit.estimands()]
+    for table in everything:
+        moving = table[table["mcse_mean"].notna()]
+        assert len(moving) and table["rhat"].isna().all()
+        assert (moving["ess_bulk"] <= QUALITY["effective"] + 1e-9).all()
+    level = fit.population().set_index("quantity").loc["capacity"]
+    ess = float(az.ess(plain))
+    assert ess > QUALITY["effective"]  # so that it is the weights that bind here
+    assert level["mcse_mean"] == pytest.approx(plain.std(ddof=1) / QUALITY["effective"] ** 0.5, rel=0.1)
+
+
+def test_a_quick_look_that_cannot_be_trusted_says_so_aloud_and_is_kept(quick_look):
+    said = ("DO NOT TRUST: the weights are bad", "APPROXIMATE: a quick look")
+    fit, warned, _ = quick_look(said)
+    assert warned == ["DO NOT TRUST: the weights are bad"]
+    assert fit.doubtful and fit.warnings == list(said)
+
+
+def test_a_method_that_is_none_is_refused_before_anything(quick):
+    with pytest.raises(UserError, match=r"method must be 'nuts' or 'laplace'; got 'laplce'\. Did you mean 'laplace'\?"):
+        quick(method="laplce")
+
+
+def test_what_needs_chains_is_refused_of_a_quick_look(quick_look):
+    fit, *_ = quick_look()
+    for refit in (doubling, sensitivity):
+        with pytest.raises(UserError, match="quick look"):
+            refit(fit, progress=False) if refit is doubling else refit(fit)
+
+
+def test_a_quick_look_makes_the_checks_that_are_quick(real, quick_look):
+    fit, *_ = quick_look()
+    found = fit.checks()
+    assert list(found) == list(CHECKS)
+    made = {name for name, check in found.items() if "quick look leaves it out" not in check.sentence}
+    assert made == {"sampling", "predictive", "dropout", "learnt"}
+    assert found["sampling"].passed and "0.31" in found["sampling"].sentence and "50" in found["sampling"].sentence
+    doubted, *_ = quick_look(("DO NOT TRUST: the weights are bad",))
+    assert doubted.checks(only=["sampling"])["sampling"].passed is False
+    assert "leaves it out" not in fit.checks(only=["power_scaling"])["power_scaling"].sentence  # whoever asks gets it
+    assert not any("quick look" in check.sentence for check in real.fit.checks(only=["sampling", "learnt"]).values())
+
+
 def test_without_a_seed_one_is_drawn_and_recorded(quick):
     fit, _ = quick(draws=8, tune=10, seed=None)
     again, _ = quick(draws=8, tune=10, seed=fit.facts["sampling"]["seed"])
@@ -326,7 +415,7 @@ def test_divergences_ask_for_a_second_try_with_a_higher_target(real, quick, monk
     judged_converged(monkeypatch)
     tries, divergences = [], [7, second]
 
-    def fake(compiled, settings, progress, cores):
+    def fake(compiled, settings, *_):
         tries.append(settings)
         return with_divergences(real.raw, divergences[len(tries) - 1]), True
 
@@ -393,3 +482,73 @@ def test_what_is_wrong_is_told_before_anything_is_compiled(real, monkeypatch):
         with pytest.raises(UserError, match="Did you mean"):
             eq.fit(CapacityModel(**options), real.study)
 
+
+
+# --- the other spreads ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spreads(real, monkeypatch):
+    """Refits under the other spreads, all with the model that is compiled already; what was sampled with which settings."""
+    monkeypatch.setattr(spreads_module, "compile_model", lambda _: real.compiled)
+    monkeypatch.setattr(spreads_module, "well_scaled", lambda compiled, model, study: compiled)
+    return OtherSpreads(MODEL, real.study, False, 2)
+
+
+def test_draws_do_not_depend_on_what_is_done_meanwhile(real, spreads):
+    settings = Sampling(draws=20, tune=20, chains=2, seed=7)
+    done = []
+    beside, whole = sample(real.compiled, settings, False, 2, meanwhile=lambda: done.append(True))
+    alone, _ = sample(real.compiled, settings, False, 1)
+    assert whole and done == [True]
+    xr.testing.assert_equal(beside["posterior"].to_dataset(), alone["posterior"].to_dataset())
+    assert spreads.beside(settings, lambda: "work") == "work" and list(spreads.found) == ["shared_omega"]
+    found = spreads.finish(settings)
+    assert list(found) == ["shared_omega", "shared_sigma"]
+    for kept in found.values():
+        assert set(kept.data_vars) == {"level", "theta_alpha", "theta_beta"} and np.isfinite(kept.attrs["rhat"])
+        xr.testing.assert_equal(kept["level"].variable, alone["posterior"]["level"].variable)
+    spreads.restart()  # other settings, and nothing of the first is kept
+    assert spreads.found == {} and len(spreads.finish(settings)) == 2
+
+
+def test_without_wanted_spreads_the_work_is_done_all_the_same(real, monkeypatch):
+    monkeypatch.setattr(spreads_module, "sample", None)
+    none = OtherSpreads(MODEL, real.study, False, 2, wanted=False)
+    none.restart()
+    assert none.beside(Sampling(), lambda: 3) == 3 and none.finish(Sampling()) == {}
+
+
+@pytest.mark.filterwarnings("ignore:Found chain dimension")  # so few draws there were
+def test_ctrl_c_gives_up_the_spreads_and_not_the_work(spreads):
+    """Whether it comes while the work is done or while the chains are waited for."""
+    calls = []
+
+    def work():
+        calls.append(len(calls))
+        if calls == [0]:
+            raise KeyboardInterrupt
+        return "work"
+
+    settings = Sampling(draws=100_000, tune=50, chains=2, seed=1)
+    assert spreads.beside(settings, work) == "work" and calls == [0, 1]
+    assert spreads.found == {} and spreads.finish(settings) == {}
+
+
+def test_work_that_fails_ends_the_chains(real):
+    def work():
+        raise RuntimeError("a mistake")
+
+    started = time.monotonic()
+    with pytest.raises(RuntimeError, match="a mistake"):
+        sample(real.compiled, Sampling(draws=1_000_000, tune=50, chains=2, seed=1), False, 2, meanwhile=work)
+    assert time.monotonic() - started < 60
+
+
+def test_a_fit_with_both_levers_has_a_group_for_each_other_spread(real, quick, spreads, monkeypatch):
+    fit, _ = quick(draws=20, tune=20, compare_spreads=True)
+    groups = {name for name in fit.tree.children if name.startswith("spread_")}
+    assert groups == {"spread_shared_omega", "spread_shared_sigma"}
+    plain, _ = quick(draws=20, tune=20)
+    xr.testing.assert_equal(fit.tree["posterior"].to_dataset(), plain.tree["posterior"].to_dataset())
+    assert not any(name.startswith("spread_") for name in plain.tree.children)

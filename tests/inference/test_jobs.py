@@ -12,7 +12,8 @@ import time
 import pytest
 
 from equipoise import UserError
-from equipoise.inference.refits import jobs
+from equipoise.inference import cluster as clusters
+from equipoise.inference import workers
 from equipoise.inference.refits.jobs import run_jobs
 from equipoise.inference.refits.ledger import Ledger
 
@@ -238,7 +239,7 @@ def test_a_dask_cluster_made_for_the_call(at_work):
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense", "http://a"])
 def test_a_scheduler_that_cannot_be_reached(at_work, address, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(jobs, "WAIT_SCHEDULER", 0.2)
+    monkeypatch.setattr(workers, "WAIT_SCHEDULER", 0.2)
     with pytest.raises(UserError, match="cannot be reached") as raised:
         run_jobs(at_work.prepare, 100, at_work.work, JOBS, scheduler=address)
     assert repr(address) in str(raised.value)
@@ -246,7 +247,7 @@ def test_a_scheduler_that_cannot_be_reached(at_work, address, monkeypatch):
 
 def test_a_scheduler_without_workers(at_work, monkeypatch):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(jobs, "WAIT_WORKERS", 0.3)
+    monkeypatch.setattr(clusters, "WAIT_WORKERS", 0.3)
     with distributed.LocalCluster(n_workers=0, dashboard_address=":0") as empty, pytest.raises(UserError, match="no workers"):
         run_jobs(at_work.prepare, 100, at_work.work, JOBS, scheduler=empty.scheduler_address)
 

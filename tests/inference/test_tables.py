@@ -68,7 +68,7 @@ def a_fit(units=UNITS, unit_of=UNIT_OF) -> Fit:
         {"posterior": posterior, "contrasts": contrasts, "constant_data": constant,
          "diagnostics": xr.Dataset.from_dataframe(diagnostics)}
     )  # fmt: skip
-    tree.attrs["equipoise"] = json.dumps({"study": {"time_unit": "week"}, "warnings": []})
+    tree.attrs["equipoise"] = json.dumps({"study": {"time_unit": "week"}, "sampling": {}, "warnings": []})
     return Fit(tree)
 
 

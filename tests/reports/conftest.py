@@ -9,7 +9,7 @@ import xarray as xr
 
 from equipoise import CapacityModel, datasets, simulate
 from equipoise.inference import Fit
-from equipoise.inference.convergence import problems
+from equipoise.inference.convergence import problems, weighted
 from equipoise.inference.fitting import VERSIONED, _Derived, _study_facts
 from equipoise.inference.results import SCHEMA
 from equipoise.inference.sampling import Sampling
@@ -19,10 +19,12 @@ from equipoise.models.parameters import coordinates, draw_parameters, parameter_
 from equipoise.models.priors import priors_in_force
 
 
-def prior_fit(model, study, draws: int = 60, chains: int = 2, complete: bool = True, known=None, seed: int = 5) -> Fit:
+def prior_fit(
+    model, study, draws: int = 60, chains: int = 2, complete: bool = True, known=None, seed: int = 5, quality=None, said=()
+) -> Fit:
     """A fit whose draws come from the prior: the same tree as a real one, without sampling.
 
-    ``known`` gives parameters that are the same in all draws.
+    ``known`` gives parameters that are the same in all draws; ``quality`` and ``said`` are those of `approximate`: a quick look.
     """
     rng = np.random.default_rng(seed)
     design, _, _ = build_design(model, study)
@@ -63,8 +65,10 @@ def prior_fit(model, study, draws: int = 60, chains: int = 2, complete: bool = T
     raw = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
     settings = Sampling(draws, 100, chains, 1, 0.95)
     result = _Derived(raw, model, study, settings)
+    if quality:
+        result.diagnostics = weighted(result.diagnostics, quality["effective"])
     tree = result.tree(None)
-    found = problems(result.diagnostics, 0, draws * chains)
+    found = list(said) if quality else problems(result.diagnostics, 0, draws * chains)
     if not complete:
         found.insert(0, "INCOMPLETE: the run was interrupted; these are the draws it had, not the draws asked for.")
     tree.attrs["equipoise"] = json.dumps(
@@ -75,7 +79,7 @@ def prior_fit(model, study, draws: int = 60, chains: int = 2, complete: bool = T
             "priors": {name: prior.to_dict() for name, prior in priors_in_force(model, study).items()},
             "study_fingerprint": study.fingerprint,
             "study": _study_facts(study, model),
-            "sampling": vars(settings) | {"tries": 1, "seconds": 1.5},
+            "sampling": vars(settings) | {"tries": 1, "seconds": 1.5} | (quality or {}),
             "complete": complete,
             "warnings": found,
             "cautions": [],

@@ -1,0 +1,183 @@
+"""A quick posterior: the population's parameters by importance sampling, effects of units and clinicians given each of them.
+
+In the manner of INLA (Rue, Martino & Chopin 2009, JRSS B 71): at each point of the population's parameters the effects are
+integrated out by Laplace's method and its next terms (`inner`). Points are drawn from a polynomial approximation of what comes out
+(`surrogate`) and weighted by the ratio of the two. Pareto-smoothed weights (Vehtari et al. 2024, JMLR 25) say how far to
+trust it.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..psis import HIGH_K, smoothed
+from .inner import integrated
+from .laplace import Laplace
+from .surrogate import fitted
+
+PILOTS = 12  # points for each of the population's parameters that the polynomial is fitted to
+LEAST_PILOTS = 64
+REFITS = 3  # of the polynomial, with the points of the greatest weights
+ENOUGH = 0.3  # effective share of the first proposals from which there is no refit
+FIRST = 0.3  # weight of the first of two sets of such points, which lie less well
+CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
+MOST_PROPOSALS = 8  # for each draw asked for
+LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
+IN_MEMORY = 2.5e7  # numbers of draws in memory; more lie in a temporary file
+
+
+@dataclass(frozen=True)
+class Value:
+    """What comes out at one point of the population's parameters.
+
+    Attributes
+    ----------
+    laplace : float
+        Log density of the population's parameters in the sampler's coordinates by Laplace's method, up to a constant.
+    correction : float
+        What the expansion's next terms add.
+    score : array (p)
+        Derivatives of ``laplace``.
+    draw : array (size) or None
+        The sampler's coordinates with one draw of the effects.
+    """
+
+    laplace: float
+    correction: float
+    score: np.ndarray
+    draw: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Quick:
+    """Draws in the sampler's coordinates.
+
+    Attributes
+    ----------
+    draws : array (n, size)
+    chosen : int array (draws)
+        Rows of ``draws``: with equal weights, they are draws from the posterior.
+    pareto_k : float
+        Of the importance weights of the population's parameters.
+    effective : float
+        Effective number of proposals.
+    proposals : int
+    """
+
+    draws: np.ndarray
+    chosen: np.ndarray
+    pareto_k: float
+    effective: float
+    proposals: int
+
+
+class Effects:
+    """Integrates the effects of all units and clinicians out, on this machine.
+
+    Parameters
+    ----------
+    found : Laplace
+    threads : int
+    """
+
+    def __init__(self, found: Laplace, threads: int = 1):
+        self.structure, self.threads = found.structure, threads
+        self.compiled = found.sampler()  # owns what the addresses point to
+        self._call = np.array([self.compiled.compiled_logp_func.address, self.compiled.user_data.ctypes.data], np.int64)
+        self._places = tuple(np.ascontiguousarray(places.T) for places in (self.structure.unit, self.structure.clinician))
+
+    def at(self, points: np.ndarray, seeds: Iterable, keep: bool = True) -> Iterator[Value]:
+        """Values at points (n, p) of the population's parameters, in order.
+
+        Parameters
+        ----------
+        points : array (n, p)
+        seeds : iterable
+            Of the draws of the effects.
+        keep : bool
+            Whether draws are wanted.
+        """
+        with ThreadPoolExecutor(self.threads) as pool:
+            yield from pool.map(lambda point, seed: self._one(point, seed, keep), points, seeds)
+
+    def _one(self, point, seed, keep) -> Value:
+        s = self.structure
+        y, draw, score = np.zeros(s.size), np.empty(s.size), np.zeros(s.size)
+        y[s.population] = point
+        normals = np.random.default_rng(seed).standard_normal(s.size)
+        laplace, correction = integrated(self._call, y, *self._places, s.unit_of, CLOSE, normals, draw, score)
+        return Value(laplace, correction, score[s.population], draw if keep else None)
+
+
+def quick_posterior(effects, draws: int, seed: int) -> Quick:
+    """Draws from the posterior by importance sampling.
+
+    Parameters
+    ----------
+    effects : Effects
+        Or what integrates the effects out elsewhere.
+    draws : int
+        As many effective ones are aimed at.
+    seed : int
+    """
+    s = effects.structure
+    rng = np.random.default_rng([seed, 1])
+    rows = _room(MOST_PROPOSALS * draws, s.size)
+    pilots = max(PILOTS * s.population.size, LEAST_PILOTS)
+    groups = [_group(FIRST, *_evaluated(effects, rng.standard_normal((pilots, s.population.size)), seed, 0))]
+    groups.append(_group(1.0, *_evaluated(effects, fitted(groups, rng).draw(pilots, rng), seed, 0)))
+    for again in range(REFITS, -1, -1):
+        surrogate = fitted(groups, rng)
+        log_weights, made, wanted = np.empty(0), 0, min(max(draws // 4, pilots), draws)
+        while wanted > 0:
+            points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows)
+            log_weights = np.append(log_weights, [v.laplace + v.correction for v in values] - surrogate.log_density(points))
+            first, made = made == 0, made + wanted
+            weights, k = smoothed(log_weights)
+            effective = 1 / float(np.square(weights).sum())
+            if first and again and (effective < ENOUGH * made or k > HIGH_K - 0.1):
+                best = np.argsort(-weights)[:pilots]
+                groups.append(_group(1.0, points[best], [values[n] for n in best]))
+                break
+            wanted = min(MOST_PROPOSALS * draws - made, math.ceil((draws - effective) / max(effective / made, LEAST_RATE)))
+        else:
+            return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, made)
+
+
+def _evaluated(effects, points, seed: int, made: int, rows=None):
+    """The points and what comes out there; draws of the effects fill ``rows`` from ``made`` on."""
+    values = []
+    for n, value in enumerate(effects.at(points, ([seed, 2, made + n] for n in range(len(points))), rows is not None)):
+        if rows is not None:
+            rows[made + n] = value.draw
+        values.append(replace(value, draw=None))
+    return points, values
+
+
+def _group(weight: float, y, values):
+    """What the surrogate is fitted to: relative to the standard normal, without points at which nothing comes out."""
+    kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace)]
+    y, values = y[kept], [values[n] for n in kept]
+    ratio = np.array([v.laplace for v in values]) + 0.5 * np.square(y).sum(axis=1)
+    scores = np.array([v.score for v in values]).reshape(y.shape) + y
+    return weight, y, ratio, scores, np.array([v.correction for v in values])
+
+
+def _room(count: int, size: int) -> np.ndarray:
+    """Rows for draws; pages that are not used take no room."""
+    if count * size <= IN_MEMORY:
+        return np.empty((count, size))
+    return np.memmap(tempfile.TemporaryFile(prefix="equipoise-draws-"), float, "w+", shape=(count, size))
+
+
+def _resampled(weights: np.ndarray, draws: int, rng) -> np.ndarray:
+    """Systematic resampling, in random order."""
+    positions = (rng.random() + np.arange(draws)) / draws
+    chosen = np.minimum(np.searchsorted(np.cumsum(weights), positions), weights.size - 1)
+    return rng.permutation(chosen)
