@@ -19,6 +19,7 @@ from .structure import Structure, structure_of
 STARTS = 16  # the sampler's own starting points, jittered, whose average the search begins at
 FASTER = 2.0  # by which the log of the half-life is shorter in a second search
 MOST_TWICE = 2000  # clinicians, up to which there is one
+LEAST_DRAWS = 20  # for each parameter, from which draws tell the coordinates
 LEAST_PRECISION = 0.3  # of a population parameter, relative to steps that count as large
 
 
@@ -94,7 +95,7 @@ def laplace(compiled, model, study, design) -> Laplace | None:
 
 
 def from_draws(compiled, model, study, design, posterior):
-    """The compiled model in coordinates in which draws that were made of it are about standard normal; None where none are found.
+    """The compiled model in coordinates in which draws that were made of it are about standard normal; None where they are too few.
 
     Parameters
     ----------
@@ -104,6 +105,8 @@ def from_draws(compiled, model, study, design, posterior):
     names, _, s, _, density = _prepared(compiled, model, study, design)
     latent = {p.name for p in parameter_table(model, study, design) if p.latent}
     theta = plain_draws([name for name in names if name not in latent], s, posterior)
+    if len(theta) < LEAST_DRAWS * s.population.size or not np.isfinite(theta).all():
+        return None
     x = np.zeros(s.size)
     x[s.population] = np.median(theta, axis=0)
     at = conditional_mode(density, s, x)
