@@ -16,7 +16,7 @@ from .cores import available_cores
 # is ruled by the many well-scaled directions and may stop too early for a slow one, such as a standard deviation near zero.
 STRICT = 0.9
 # Of a leapfrog step, in posterior standard deviations. Studies of few clinicians would meet the target with longer ones, which
-# diverge in the narrow tails that such posteriors have; 15 steps of this length are a good trajectory. For strict targets a third.
+# diverge in the narrow tails that such posteriors have; 15 steps of this length are a good trajectory. For strict targets half.
 LONGEST_STEP = 0.3
 
 
@@ -93,7 +93,7 @@ def sample(
     strict = settings.target_accept > STRICT
     how = {
         "draws": settings.draws, "tune": settings.tune, "seed": settings.seed, "target_accept": settings.target_accept,
-        "max_step_size": LONGEST_STEP / 3 if strict else LONGEST_STEP, "extra_doublings": int(strict), "save_warmup": False,
+        "max_step_size": LONGEST_STEP / 2 if strict else LONGEST_STEP, "extra_doublings": int(strict), "save_warmup": False,
     }  # fmt: skip
     client = None if source is None else client_in_use()
     if client is not None:
