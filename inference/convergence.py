@@ -14,6 +14,7 @@ SAMPLE = ("chain", "draw")
 RHAT_LIMIT = 1.01
 REFIT_RHAT = 1.05  # of refits, which have fewer draws: tried once more above it, and not judged
 ESS_LIMIT = 400
+SLOW = 0.1  # of the draws that are effective; fewer ask for longer trajectories rather than more draws
 # (Vehtari et al. 2021, Bayesian Analysis 16: rank-normalised R-hat below 1.01, bulk and tail ESS of at least 400)
 MOST_MEMBERS = 2000  # of one quantity, such as clinicians; of more, so many are judged, each taking some milliseconds:
 JUDGED = 200
@@ -114,6 +115,16 @@ def problems(table: pd.DataFrame, divergences: int, draws: int) -> list[str]:
     return found
 
 
-def needs_second_try(table: pd.DataFrame, divergences: int, limit: float = RHAT_LIMIT) -> bool:
-    """Whether the sampler should try again with a higher acceptance target."""
-    return bool(divergences) or bool((table["rhat"] > limit).any())
+def needs_second_try(table: pd.DataFrame, divergences: int, limit: float = RHAT_LIMIT, draws: int = 0) -> bool:
+    """Whether the sampler should try again with a higher acceptance target and longer trajectories.
+
+    Parameters
+    ----------
+    table : DataFrame from `diagnose`
+    divergences : int
+    limit : float
+        Of R-hat.
+    draws : int
+        Of all chains; less than a tenth of them effective is too few.
+    """
+    return bool(divergences) or bool(((table["rhat"] > limit) | (table["ess_bulk"] < SLOW * draws)).any())

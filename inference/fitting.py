@@ -22,7 +22,7 @@ from .cores import available_cores
 from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, survey_log_likelihood
 from .options import study_columns
 from .results import DOUBT, SCHEMA, Fit
-from .sampling import Sampling, compile_model, sample, well_scaled
+from .sampling import Sampling, compile_model, sample, scaled_by, well_scaled
 from .spreads import OtherSpreads
 
 METHODS = ("nuts", "laplace")
@@ -46,8 +46,8 @@ def fit(
     seed : int, optional
         The same seed gives the same draws on the same kind of machine. Without one, a seed is drawn and recorded.
     target_accept : float
-        Acceptance target of NUTS, between 0 and 1. If draws diverge or R-hat passes `retry_above`, one second try is made with
-        1 - (1 - target_accept) / 5.
+        Acceptance target of NUTS, between 0 and 1. If draws diverge, R-hat passes `retry_above` or less than a tenth of the draws
+        is effective, one second try is made with 1 - (1 - target_accept) / 5 and trajectories of twice the length.
     compare_spreads : bool
         Fit the model again under the other assumptions on the spread (`CapacityModel.spread`), so that `Fit.lever` can
         show what the lever becomes under them. Nothing is done where no intervention has both levers.
@@ -94,19 +94,20 @@ def fit(
         result.diagnostics = weighted(result.diagnostics, quality["effective"])
         how = quality | {"tries": 1, "seconds": round(time.perf_counter() - started, 2)}
         return _fit(result, result.tree(pymc_model), settings, how, True, found, cautions)
-    compiled = well_scaled(compiled, model, study, threads=available_cores())
+    scaled = well_scaled(compiled, model, study, threads=available_cores())
     wanted = compare_spreads and "intervention_two_levers" in pymc_model.coords
     spreads = OtherSpreads(model, study, progress, cores, wanted)
     beside = {"meanwhile": spreads.prepare} if spreads.left else {}
-    raw, complete = sample(compiled, settings, progress, cores, (model, study), **beside)
+    raw, complete = sample(scaled, settings, progress, cores, (model, study), **beside)
     seconds = time.perf_counter() - started
     if not complete:
         spreads.stop()
     result = spreads.beside(settings, lambda: _Derived(raw, model, study, settings))
     tries, stopped = 1, ""
     # with so few draws R-hat says little, and that they are few is said already
-    enough = settings.draws * settings.chains >= ESS_LIMIT or result.divergences
-    if complete and enough and needs_second_try(result.diagnostics, result.divergences, retry_above):
+    drawn = settings.draws * settings.chains
+    enough = drawn >= ESS_LIMIT or result.divergences
+    if complete and enough and needs_second_try(result.diagnostics, result.divergences, retry_above, drawn):
         stricter = settings.stricter()
         if progress:
             print(
@@ -115,7 +116,9 @@ def fit(
             )
         started = time.perf_counter()
         try:
-            again, whole = sample(compiled, stricter, progress, cores, (model, study))
+            # in coordinates that the first try's draws ask for
+            rescaled = scaled if scaled is compiled else scaled_by(compiled, model, study, result.posterior) or scaled
+            again, whole = sample(rescaled, stricter, progress, cores, (model, study))
         except KeyboardInterrupt:
             whole = False
         seconds += time.perf_counter() - started

@@ -16,7 +16,7 @@ from .cores import available_cores
 # is ruled by the many well-scaled directions and may stop too early for a slow one, such as a standard deviation near zero.
 STRICT = 0.9
 # Of a leapfrog step, in posterior standard deviations. Studies of few clinicians would meet the target with longer ones, which
-# diverge in the narrow tails that such posteriors have; 15 steps of this length are a good trajectory.
+# diverge in the narrow tails that such posteriors have; 15 steps of this length are a good trajectory. For strict targets half.
 LONGEST_STEP = 0.3
 
 
@@ -62,6 +62,18 @@ def well_scaled(compiled, model, study, design=None, threads: int = 1):
     return compiled if found is None else found.sampler()
 
 
+def scaled_by(compiled, model, study, posterior):
+    """The compiled model in coordinates in which draws of an earlier try are about standard normal.
+
+    Where a posterior is far from its approximation, even such draws as have not converged tell more of it. The draws of the second try
+    are those of the model.
+    """
+    from ..models.design import build_design
+    from .laplace.laplace import from_draws
+
+    return from_draws(compiled, model, study, build_design(model, study)[0], posterior)
+
+
 def sample(
     compiled, settings: Sampling, progress: bool = True, cores: int | None = None, source: tuple | None = None,
     meanwhile: Callable[[], object] | None = None,
@@ -78,9 +90,10 @@ def sample(
     """
     import nutpie
 
+    strict = settings.target_accept > STRICT
     how = {
         "draws": settings.draws, "tune": settings.tune, "seed": settings.seed, "target_accept": settings.target_accept,
-        "max_step_size": LONGEST_STEP, "extra_doublings": int(settings.target_accept > STRICT), "save_warmup": False,
+        "max_step_size": LONGEST_STEP / 2 if strict else LONGEST_STEP, "extra_doublings": int(strict), "save_warmup": False,
     }  # fmt: skip
     client = None if source is None else client_in_use()
     if client is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,14 +12,20 @@ from scipy.optimize import minimize
 
 from ...models.parameters import coordinates, parameter_table
 from .coordinates import Coordinates, in_coordinates, plain
+from .curvature import following
 from .density import Density
-from .mode import Approximation, marginal_mode
+from .draws import bent_to, plain_draws
+from .mode import Approximation, conditional_mode, marginal_mode
 from .refine import bent_marginals, coordinates_at, growth, levels
 from .structure import Structure, structure_of
 
 STARTS = 16  # the sampler's own starting points, jittered, whose average the search begins at
 FIRST_STEPS = 60
 HOPELESS = 1e100  # what stands for an infinite loss
+FASTER = 2.0  # by which the log of the half-life is shorter in a second search
+SAME_WAY = 0.3  # ... or longer than in the first, where both searches go the same way
+WORSE = 50.0  # log density by which a search may lie behind the other on the way
+LEAST_DRAWS = 20  # for each parameter, from which draws tell the coordinates
 LEAST_PRECISION = 0.3  # of a population parameter, relative to steps that count as large
 
 
@@ -53,6 +60,11 @@ class Laplace:
         values, vectors = np.linalg.eigh(self.approximation.precision * np.outer(self.scale, self.scale))
         return (vectors / np.maximum(values, LEAST_PRECISION)) @ vectors.T * np.outer(self.scale, self.scale)
 
+    @property
+    def log_evidence(self) -> float:
+        """Log of the probability that lies about the mode, up to a constant."""
+        return self.approximation.at.log_marginal + 0.5 * float(np.linalg.slogdet(self.covariance)[1])
+
     @cached_property
     def coordinates(self) -> Coordinates:
         found, density, s = self.approximation, self.density, self.structure
@@ -81,25 +93,80 @@ def laplace(compiled, model, study, design, threads: int = 1) -> Laplace | None:
     threads : int
         The numbers do not depend on it.
     """
+    names, slices, s, scale, density = _prepared(compiled, model, study, design)
+    start = np.mean([compiled.initial_point_func(seed) for seed in range(STARTS)], axis=0)
+    start[s.population[~np.isnan(s.log_unit)]] = 0.0
+    start[s.unit], start[s.clinician] = 0.0, 0.0
+    half_life = slices[names.index("half_life_log__")] if "half_life_log__" in names else None
+    found = []
+    for at in _starts(density, s, start, half_life):
+        with suppress(np.linalg.LinAlgError):  # second derivatives that cannot be computed
+            if (mode := marginal_mode(density, s, at, scale, threads)) is not None:
+                found.append(Laplace(compiled, density, s, scale, mode, threads))
+    for each in sorted(found, key=lambda one: -one.log_evidence):
+        with suppress(np.linalg.LinAlgError):
+            _ = each.coordinates
+            return each
+    return None
+
+
+def from_draws(compiled, model, study, design, posterior):
+    """The compiled model in coordinates in which draws that were made of it are about standard normal; None where they are too few.
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+        Draws of all sampled parameters of the population.
+    """
+    names, _, s, _, density = _prepared(compiled, model, study, design)
+    latent = {p.name for p in parameter_table(model, study, design) if p.latent}
+    theta = plain_draws([name for name in names if name not in latent], s, posterior)
+    if len(theta) < LEAST_DRAWS * s.population.size or not np.isfinite(theta).all():
+        return None
+    x = np.zeros(s.size)
+    x[s.population] = np.median(theta, axis=0)
+    at = conditional_mode(density, s, x)
+    if not np.isfinite(at.value):
+        return None
+    with suppress(np.linalg.LinAlgError):
+        covariance = np.cov(theta.T)
+        found = Approximation(at, np.linalg.inv(covariance), *following(density, s, at.x, at.latent))
+        straight = coordinates_at(
+            s, at.x, at.latent, covariance, found.unit_follows, found.clinician_follows,
+            growth(density, s, found, np.sqrt(np.diag(covariance))), levels(density, s, at.x),
+        )  # fmt: skip
+        return in_coordinates(compiled, bent_to(theta, straight))
+    return None
+
+
+def _prepared(compiled, model, study, design):
     table = parameter_table(model, study, design)
     sizes = {dim: len(labels) for dim, labels in coordinates(study, design).items()}
     names, slices, _ = compiled.shape_info
     free = [k for k, place in enumerate(slices) if place.stop <= compiled.n_dim]
     names, slices = [names[k] for k in free], [slices[k] for k in free]
     structure = structure_of(names, slices, table, sizes, design.unit_code)
-    scale = _scale(names, slices, table)
-    start = np.mean([compiled.initial_point_func(seed) for seed in range(STARTS)], axis=0)
-    start[structure.population[~np.isnan(structure.log_unit)]] = 0.0
-    start[structure.unit], start[structure.clinician] = 0.0, 0.0
-    density = Density(in_coordinates(compiled, plain(structure)))
-    try:
-        mode = marginal_mode(density, structure, _nearer(density, structure, start), scale, threads)
-        found = None if mode is None else Laplace(compiled, density, structure, scale, mode, threads)
-        if found is not None:
-            _ = found.coordinates
-    except np.linalg.LinAlgError:  # second derivatives that cannot be computed
-        return None
-    return found
+    return names, slices, structure, _scale(names, slices, table), Density(in_coordinates(compiled, plain(structure)))
+
+
+def _starts(density, structure, start: np.ndarray, half_life: slice | None) -> list[np.ndarray]:
+    """Where to search for the mode from.
+
+    Answers that vary at random may be error, or a process that is faster than the gaps between surveys: two modes. Where the
+    data tell which, or both ways lead to one place, there is one search.
+    """
+    first = _nearer(density, structure, start)
+    if half_life is None:
+        return [first]
+    faster = start.copy()
+    faster[half_life] -= FASTER
+    second = _nearer(density, structure, faster)
+    if np.abs(second[half_life] - first[half_life]).max() < SAME_WAY:
+        return [first]
+    values = np.array([conditional_mode(density, structure, x).log_marginal for x in (first, second)])
+    if not np.isfinite(values).any():
+        return [first]
+    return [x for x, value in zip((first, second), values, strict=True) if value > values.max() - WORSE]
 
 
 def _nearer(density, structure, start: np.ndarray) -> np.ndarray:

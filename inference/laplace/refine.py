@@ -224,6 +224,11 @@ def _bend(points, values):
     density = np.exp(log - log.max())
     mass = np.cumsum(density)
     low, middle, high = np.interp(ndtr([-AT, 0.0, AT]), (mass - density / 2) / mass[-1], grid)
+    return bend_of_quantiles(low, middle, high)
+
+
+def bend_of_quantiles(low, middle, high):
+    """Shift, slope and turn of `population.bent` that give these quantiles at standard normal ones of -`AT`, 0 and `AT`."""
     turn = (high + low - 2 * middle) / (2 * np.log(np.cosh(AT)))
     slope = (high - low) / (2 * AT)
     return middle, slope, np.clip(turn, -0.8 * slope, 0.8 * slope)

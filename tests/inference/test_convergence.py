@@ -91,6 +91,12 @@ def test_divergences_head_the_list():
     assert needs_second_try(healthy(), 3)
 
 
+def test_few_effective_draws_ask_for_a_second_try():
+    table = healthy()
+    least = table["ess_bulk"].min()
+    assert needs_second_try(table, 0, draws=int(11 * least)) and not needs_second_try(table, 0, draws=int(9 * least))
+
+
 def test_the_worst_r_hat_is_named():
     table = healthy()
     table["rhat"] = [1.0101, 1.2345]

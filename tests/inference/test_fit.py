@@ -19,6 +19,7 @@ from equipoise.datasets import UserError
 from equipoise.inference import fitting
 from equipoise.inference import spreads as spreads_module
 from equipoise.inference.checks import CHECKS
+from equipoise.inference.laplace.coordinates import coordinates_of
 from equipoise.inference.laplace.density import Density
 from equipoise.inference.refits.doubling import doubling
 from equipoise.inference.refits.sensitivity import sensitivity
@@ -413,15 +414,18 @@ def judged_converged(monkeypatch):
 @pytest.mark.parametrize("second, head", [(0, []), (3, ["NOT CONVERGED", "diverged"])])
 def test_divergences_ask_for_a_second_try_with_a_higher_target(real, quick, monkeypatch, second, head):
     judged_converged(monkeypatch)
-    tries, divergences = [], [7, second]
+    tries, walked, divergences = [], [], [7, second]
 
     def fake(compiled, settings, *_):
         tries.append(settings)
+        walked.append(coordinates_of(compiled))
         return with_divergences(real.raw, divergences[len(tries) - 1]), True
 
     monkeypatch.setattr(fitting, "sample", fake)
     fit, warned = quick(target_accept=0.9)
     assert [round(s.target_accept, 12) for s in tries] == [0.9, 0.98]
+    # the second in coordinates that the draws of the first ask for
+    assert walked[1] is not walked[0] and not np.allclose(walked[1].scale, walked[0].scale)
     assert fit.divergences == second
     assert fit.facts["sampling"]["tries"] == 2 and fit.complete
     assert [w.split(" after")[0] for w in fit.warnings] == head

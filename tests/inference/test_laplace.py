@@ -8,13 +8,15 @@ from types import SimpleNamespace
 import arviz as az
 import numpy as np
 import pytest
-from scipy import stats
+import xarray as xr
+from scipy import special, stats
 from scipy.optimize import minimize_scalar
 
 from equipoise import CapacityModel, Score, datasets, simulate
-from equipoise.inference.laplace.coordinates import in_coordinates, plain
+from equipoise.inference.laplace.coordinates import coordinates_of, in_coordinates, plain
 from equipoise.inference.laplace.density import _CALL, Density
-from equipoise.inference.laplace.laplace import laplace
+from equipoise.inference.laplace.draws import plain_draws
+from equipoise.inference.laplace.laplace import from_draws, laplace
 from equipoise.inference.laplace.mode import conditional_mode, expected_gradient, marginal_mode
 from equipoise.inference.laplace.structure import Structure
 from equipoise.inference.sampling import Sampling, compile_model, sample, well_scaled
@@ -116,6 +118,69 @@ def test_chains_in_other_coordinates_have_the_same_posterior(small):
         error = np.hypot(*(float(e[name]) for e in errors))
         assert abs(float(own[name].mean()) - float(other[name].mean())) < 5 * error, name
         assert 0.6 < float(own[name].std()) / float(other[name].std()) < 1.6, name
+
+
+def of_population(small, theta):
+    """The population's parameters, by the model's names, at ``theta`` (draws, p) in `plain` coordinates."""
+    s, drawn = small.found.structure, {}
+    names, slices, _ = small.compiled.shape_info
+    for y in theta:
+        at = np.zeros(s.size)
+        at[s.population] = y
+        x = plain(s).parameters(at)
+        for name, place in zip(names, slices, strict=True):
+            if place.stop > s.size or place.start not in s.population:
+                continue
+            values = x[place]
+            if name.endswith("_log__"):
+                name, values = name.removesuffix("_log__"), np.exp(values)
+            elif name.endswith("_logodds__"):
+                name, values = name.removesuffix("_logodds__"), special.expit(values)
+            elif name.endswith("_simplex__"):
+                name, values = name.removesuffix("_simplex__"), special.softmax([*values, -values.sum()])
+            drawn.setdefault(name, []).append(values if values.size > 1 else values[0])
+    return xr.Dataset({
+        name: (("chain", "draw", *(["layer"] if np.ndim(v[0]) else [])), np.array(v)[None]) for name, v in drawn.items()
+    })  # fmt: skip
+
+
+def test_draws_are_found_where_they_lie(small):
+    s = small.found.structure
+    theta = np.random.default_rng(1).normal(size=(30, s.population.size)) * 1.5
+    names, slices, _ = small.compiled.shape_info
+    names = [name for name, place in zip(names, slices, strict=True) if place.start in s.population and place.stop <= s.size]
+    np.testing.assert_allclose(plain_draws(names, s, of_population(small, theta)), theta, atol=1e-8)
+
+
+def test_coordinates_are_bent_to_draws(small):
+    """In the new coordinates skewed and correlated draws have about a standard normal's quantiles; the density stays the model's."""
+    s, rng = small.found.structure, np.random.default_rng(2)
+    z = rng.normal(size=(4000, s.population.size))
+    theta = small.found.approximation.at.x[s.population] + 0.3 * (z + 0.5 * z[:, :1] + 0.2 * z**2)
+    made = from_draws(small.compiled, small.model, small.study, small.design, of_population(small, theta[:500]))
+    found, at = coordinates_of(made), np.zeros(s.size)
+    for quantile in (-1.5, 0.0, 1.5):
+        at[s.population[0]] = quantile  # the first coordinate is the first parameter's own
+        x = found.parameters(at)[s.population[0]]
+        assert abs(stats.norm.ppf(np.mean(theta[:, 0] < x)) - quantile) < 0.2
+    mapped, own, apart = Density(made), Density(small.compiled), []
+    for y in rng.normal(size=(2, mapped.size)):
+        logs = np.linalg.slogdet(by_differences(found.parameters, y))[1]
+        apart.append(mapped(y)[0] - own(found.parameters(y))[0] - logs)
+    assert np.isclose(*apart, atol=1e-5)
+
+
+def test_the_better_of_two_modes_is_found():
+    """Half-lives far below the gaps, no error: the search that starts in the middle ends where all is error."""
+    model = CapacityModel()
+    truth = {"level": 60.0, "half_life": 0.1, "total_sd": 18.0, "variance_shares": [0.5, 0.5, 0.0], "spread_sd": 0.3}
+    study = simulate(model, datasets.design_study(clinicians=10, surveys=25, units=2, jitter=0.2), truth, seed=1).study
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = compile_model(model.build(study))
+    found = laplace(compiled, model, study, build_design(model, study)[0])
+    names, slices, _ = compiled.shape_info
+    assert found.approximation.at.x[slices[names.index("half_life_log__")]] < 0
 
 
 def test_a_density_that_is_nowhere_finite_has_no_approximation(small):
