@@ -51,15 +51,16 @@ def versions(clinicians, surveys, epochs):
     """What is timed, by name: functions without arguments."""
     data, owner, parameters = problem(clinicians, surveys, epochs)
     packed = tuple(pack(*data).values())
-    plain = parameters[:2] + parameters[4:]
+    none = np.zeros((1, 0))
+    plain, integrated = ((*parameters[:2], none, *parameters[n:]) for n in (4, 2))
     calls = {
         "scalar": lambda: log_scale_gradients(*data, owner, *parameters),
         "plain": lambda: VERSIONS[False, False](1, packed, plain),
-        "integrated": lambda: VERSIONS[True, False](1, packed, parameters),
+        "integrated": lambda: VERSIONS[True, False](1, packed, integrated),
     }
     if threads_are_safe():
         calls["plain, 2 threads"] = lambda: VERSIONS[False, True](2, packed, plain)
-        calls["integrated, 2 threads"] = lambda: VERSIONS[True, True](2, packed, parameters)
+        calls["integrated, 2 threads"] = lambda: VERSIONS[True, True](2, packed, integrated)
     return calls
 
 

@@ -54,7 +54,7 @@ def build_model(model, study, threaded: bool = False) -> pm.Model:
         threads = [pm.Data(THREADS, np.ones(1, int))] if threaded else []
         rest = derived.rest if integrated else derived.rest[len(LEVEL_PARAMETERS) :]
         outputs = capacity_log_likelihood(
-            *data.values(), epochs["epoch_clinician"], *threads, derived.clinician, derived.shift, *rest,
+            *data.values(), epochs["epoch_clinician"], *threads, derived.clinician, derived.shift, derived.slopes, *rest,
             integrated=integrated, threaded=threaded,
         )  # fmt: skip
         pm.Potential("log_likelihood", outputs[0], dims="clinician")
@@ -82,7 +82,7 @@ def build_model(model, study, threaded: bool = False) -> pm.Model:
 
 def likelihood_data(design) -> dict[str, np.ndarray]:
     """The data of the likelihood by name, as the model holds them: what changes when answers do."""
-    return pack(*design.data())
+    return pack(*design.data(), design.epoch_columns)
 
 
 def _report(name, value, dim=None):

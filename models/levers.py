@@ -47,8 +47,9 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
     Returns
     -------
     namespace
-        ``clinician`` (clinicians x 3: log C* at e = 0, log beta, log omega), ``shift`` (epochs x 3, added to it),
-        ``rest`` (the likelihood's other parameters), ``effects`` (terms, interventions and secular time x 3),
+        ``clinician`` (clinicians x 3: log C* at e = 0, log beta, log omega), ``shift`` (epochs x 3, added to it; for PyTensor
+        only what exposures with a shape add, and no rows without one: the likelihood adds the rest, by ``slopes``, (1 or
+        clinicians) x (columns x 3)), ``rest`` (the likelihood's other parameters), ``effects`` (terms, interventions and secular time x 3),
         ``added`` (by intervention that has a shape or whose effect varies, what it adds to ``shift``) and ``deviations``
         (by intervention whose effect varies, what clinicians' changes of log C* and log beta add to the average one),
         with NumPy ``arguments`` (the ten parameters of
@@ -107,42 +108,37 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         drift = secular_effect(p, design.secular, math)
         none = np.zeros(design.secular.n_columns)
         effects.append([drift, none if model.secular_lever == "replenishment" else -drift, none])
-    out.effects, out.added = None, {}
+    out.effects, out.added, out.varying, shift = None, {}, {}, None
+    base = out.clinician
     if effects:
         columns = [math.concatenate([e[c] for e in effects]) for c in range(3)]
-        if model.spread == "shared_sigma":
-            columns[2] = -0.5 * columns[1]
-        elif model.spread == "shared_omega":
-            columns[2] = 0.0 * columns[1]
-        effects = math.stack(columns, axis=1)
-        out.shift = product(design.epoch_columns, effects, math)
-        out.effects = effects
+        sigma = -0.5 if model.spread == "shared_sigma" else 0.0
+        if model.spread != "free":
+            columns[2] = sigma * columns[1]
+        out.effects = effects = math.stack(columns, axis=1)
+        base = base + product(design.epoch_columns[design.epoch_base], effects, math)  # interventions are off there
         shaped = {cells.intervention: cells for cells in design.cells}
         owner = design.epoch_clinician
         for k in range(len(design.interventions)):
-            if k not in shaped and k not in out.deviations:
-                continue
-            column = len(terms.names) + k
-            effect, dose = effects[column], design.epoch_columns[:, column]
+            effect = effects[len(terms.names) + k]
+            if k in out.deviations:
+                more_level, more_rate = out.deviations[k]
+                more = math.stack([more_level, more_rate, sigma * more_rate], axis=1)
+                if k not in shaped:
+                    out.varying[k] = more
             if k in shaped:
                 # what acts on the level late in a cell tells more at its end; decay goes by the plain average of the rate
                 level = exposure(p, design, shaped[k], LN2 / p["half_life"], math)
                 plain = exposure(p, design, shaped[k], 0.0, math)
-                moved = math.stack([level * effect[0], plain * effect[1], plain * effect[2]], axis=1)
-            else:
-                level = plain = dose
-                moved = 0.0  # the average effect is in the columns
-            if k in out.deviations:
-                more_level, more_rate = out.deviations[k]
-                sigma = -0.5 if model.spread == "shared_sigma" else 0.0
-                by_rate = plain * more_rate[owner]
-                moved = moved + math.stack([level * more_level[owner], by_rate, sigma * by_rate], axis=1)
-            out.shift = out.shift + moved
-            out.added[k] = moved if k in shaped else moved + dose[:, None] * effect
+                effect = effect + more[owner] if k in out.deviations else effect[None]
+                out.added[k] = math.stack([level * effect[:, 0], plain * effect[:, 1], plain * effect[:, 2]], axis=1)
+                shift = out.added[k] if shift is None else shift + out.added[k]
+    base = math.exp(base)
+    if math is np:
+        out.shift = _shift(out, design, shift)
     else:
-        out.shift = math.zeros((design.n_epochs, 3))
-
-    base = math.exp(out.clinician + out.shift[design.epoch_base])
+        out.shift = math.zeros((0, 3)) if shift is None else shift
+        out.slopes = _slopes(out, design, math)
     out.beta, out.omega_clinician = base[:, 1], base[:, 2]
     ones = np.ones(design.n_clinicians)
     if model.start == "displaced":
@@ -179,6 +175,32 @@ def levers(p: Mapping, design, model, math) -> SimpleNamespace:
         logs = out.clinician[design.epoch_clinician] + out.shift
         out.arguments = (np.exp(logs[:, 0]), np.exp(logs[:, 1]), np.exp(2 * logs[:, 2]), *out.rest)
     return out
+
+
+def _shift(out, design, shift) -> np.ndarray:
+    """All that epochs add to their clinician's logs."""
+    if out.effects is None:
+        return np.zeros((design.n_epochs, 3))
+    total = product(design.epoch_columns, out.effects, np)
+    for k, more in out.varying.items():
+        column = len(design.terms.names) + k
+        dose, more = design.epoch_columns[:, [column]], more[design.epoch_clinician]
+        out.added[k] = dose * (out.effects[column] + more)
+        total = total + dose * more
+    return total if shift is None else total + shift
+
+
+def _slopes(out, design, math):
+    """Effects of the epochs' columns, in a row: of every clinician where they vary, else one for all."""
+    if out.effects is None:
+        return math.zeros((1, 0))
+    slopes = out.effects.reshape((1, -1))
+    if out.varying:
+        first = 3 * (len(design.terms.names) + np.array(list(out.varying))[:, None])
+        count = len(design.terms.names) + len(design.interventions) + design.secular.n_columns
+        place = np.eye(3 * count)[(first + np.arange(3)).reshape(-1)]
+        slopes = slopes + math.dot(math.concatenate(list(out.varying.values()), axis=1), place)
+    return slopes
 
 
 def product(columns, effects, math):

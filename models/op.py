@@ -11,10 +11,10 @@ from .likelihood import KERNEL_VERSION
 from .likelihood.packing import PACKED
 from .likelihood.side_by_side import VERSIONS, threads_are_safe
 
-FLOATS = ("gap", "score", "weight", "lane_anchor", "lane_answers")
+FLOATS = ("gap", "score", "weight", "slot_columns", "lane_anchor", "lane_answers")
 OWNER = "epoch_clinician"
 THREADS = "threads"
-MATRICES = ("clinician", "shift")
+MATRICES = ("clinician", "shift", "effects")
 LEVEL_PARAMETERS = ("level_mean", "level_var")
 START_PARAMETERS = ("start_shift", "start_var")
 INDICATOR_PARAMETERS = ("intercept", "loading", "error_var")
@@ -26,10 +26,11 @@ class CapacityLogLikelihood(Op):
 
     Inputs are the arrays of `likelihood.packing.pack` in its order, ``epoch_clinician`` (int, epochs), the owner of each
     epoch, where ``threaded`` the number of ``threads`` (int, one entry), and the parameters: ``clinician`` (clinicians x 3: logs of
-    level, rate and stationary standard deviation), ``shift`` (epochs x 3, added to the owner's), then those of the filter by
-    clinician (``level_mean`` and ``level_var`` only where ``integrated``) and by indicator. Outputs are the log-likelihoods
-    (clinicians) and their derivatives by each parameter, which `pullback` multiplies by the cotangents: these may differ
-    between clinicians, so the Op is right inside any model. Gradients of the gradients are not available.
+    level, rate and stationary standard deviation), ``shift`` (epochs x 3, added to the owner's; no rows where nothing is),
+    ``effects`` ((1 or clinicians) x (columns x 3), of the epochs' columns on the owner's logs), then those of the filter by clinician
+    (``level_mean`` and ``level_var`` only where ``integrated``) and by indicator. Outputs are the log-likelihoods (clinicians) and
+    their derivatives by each parameter, by effects for every clinician, which `pullback` multiplies by the cotangents: these may
+    differ between clinicians, so the Op is right inside any model. Gradients of the gradients are not available.
 
     Parameters
     ----------
@@ -75,8 +76,9 @@ class CapacityLogLikelihood(Op):
     def infer_shape(self, node, input_shapes):
         shapes = dict(zip(self.inputs, input_shapes, strict=True))
         clinicians = shapes["clinician"][0]
-        by_indicator = (clinicians, shapes["intercept"][0])
-        return [(clinicians,), *(by_indicator if p in INDICATOR_PARAMETERS else shapes[p] for p in self.parameters)]
+        shapes["effects"] = (clinicians, shapes["effects"][1])
+        shapes |= dict.fromkeys(INDICATOR_PARAMETERS, (clinicians, shapes["intercept"][0]))
+        return [(clinicians,), *(shapes[p] for p in self.parameters)]
 
     def connection_pattern(self, node):
         return [[name in PARAMETERS] + [False] * (len(node.outputs) - 1) for name in self.inputs]
@@ -90,8 +92,10 @@ class CapacityLogLikelihood(Op):
                 gradients.append(pt.dot(cotangent, derivative))
             elif name == "shift":
                 gradients.append(cotangent[owner][:, None] * derivative)
+            elif name == "effects" and inputs[self.inputs.index(name)].type.shape[0] == 1:
+                gradients.append(pt.dot(cotangent, derivative)[None])
             else:
-                gradients.append((cotangent[:, None] if name == "clinician" else cotangent) * derivative)
+                gradients.append((cotangent[:, None] if name in MATRICES else cotangent) * derivative)
         return gradients
 
 

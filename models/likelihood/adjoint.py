@@ -4,6 +4,9 @@ import numpy as np
 
 from .blocks import (
     COLUMNS,
+    S_LEVEL,
+    S_RATE,
+    S_VARIANCE,
     SLOT,
     W_LOAD,
     W_LOAD_BEFORE,
@@ -21,11 +24,47 @@ from .packing import ANSWERS, EPOCH, INDICATOR, MOVES, SINGLE
 
 
 @inlined
-def _to_epochs(d_shift, slot_epoch, at, by_level, by_rate, by_variance):
-    """Add to the derivatives of every lane's epoch."""
-    scatter_add(d_shift, slot_epoch, at, 3, 0, by_level)
-    scatter_add(d_shift, slot_epoch, at, 3, 1, by_rate)
-    scatter_add(d_shift, slot_epoch, at, 3, 2, by_variance)
+def _to_slot(slots, slot, by_level, by_rate, by_variance):
+    """Derivatives by the logs of level, rate and standard deviation take the place of level, rate and variance (twice half of it)."""
+    store(slots, slot + S_LEVEL, by_level * load(slots, slot + S_LEVEL))
+    store(slots, slot + S_RATE, by_rate * load(slots, slot + S_RATE))
+    store(slots, slot + S_VARIANCE, by_variance * load(slots, slot + S_VARIANCE))
+
+
+@inlined
+def to_parameters(b, packed, out, slots, by_effect):
+    """What the slots of a block say of the clinicians' logs, their epochs and the effects."""
+    blocks, _, _, _, _, slot_epoch, slot_columns, _, lane_clinician, _, _ = packed
+    _, d_clinician, d_shift, d_effects, _, _, _, _, _, _, _ = out
+    lane = b * WIDTH
+    columns = np.int64(d_effects.shape[1]) // 3
+    zero = broadcast(0.0)
+    for c in range(3 * columns):
+        store(by_effect, c * WIDTH, zero)
+    all_level = zero
+    all_rate = zero
+    all_sd = zero
+    begin = np.int64(blocks[b, 2])
+    for s in range(begin, np.int64(blocks[b + 1, 2])):
+        by_level, by_rate, by_sd = epoch(slots, (s - begin) * SLOT)
+        all_level = all_level + by_level
+        all_rate = all_rate + by_rate
+        all_sd = all_sd + by_sd
+        if d_shift.shape[0] > 0:
+            scatter_add(d_shift, slot_epoch, s * WIDTH, 3, 0, by_level)
+            scatter_add(d_shift, slot_epoch, s * WIDTH, 3, 1, by_rate)
+            scatter_add(d_shift, slot_epoch, s * WIDTH, 3, 2, by_sd)
+        for c in range(columns):
+            x = load(slot_columns, (s * columns + c) * WIDTH)
+            at = 3 * c * WIDTH
+            store(by_effect, at, muladd(x, by_level, load(by_effect, at)))
+            store(by_effect, at + WIDTH, muladd(x, by_rate, load(by_effect, at + WIDTH)))
+            store(by_effect, at + 2 * WIDTH, muladd(x, by_sd, load(by_effect, at + 2 * WIDTH)))
+    scatter(d_clinician, lane_clinician, lane, 3, 0, all_level)
+    scatter(d_clinician, lane_clinician, lane, 3, 1, all_rate)
+    scatter(d_clinician, lane_clinician, lane, 3, 2, all_sd)
+    for c in range(3 * columns):
+        scatter(d_effects, lane_clinician, lane, 3 * columns, c, load(by_effect, c * WIDTH))
 
 
 @inlined
@@ -40,14 +79,13 @@ def _to_indicator(out, lane_clinician, lane, slot_indicator, question, value, bu
 def backward(b, integrated, e, e_var, slot, question, packed, given, out, slots, work, buffer):
     """Derivatives of a block by everything but the distribution of e, from its posterior mean ``e`` and variance ``e_var``.
 
-    ``slot`` and ``question`` are what `blocks.forward` returned.
+    Those by the logs of each slot's epoch are left in ``slots``. ``slot`` and ``question`` are what `blocks.forward` returned.
     """
-    blocks, flags, gap, score, weight, slot_epoch, slot_indicator, lane_clinician, lane_anchor, _ = packed
-    _, d_clinician, d_shift, _, _, d_start_shift, d_start_var, d_intercept, d_loading, d_error = out
+    blocks, flags, gap, score, weight, _, _, slot_indicator, lane_clinician, lane_anchor, _ = packed
+    _, _, _, _, _, _, d_start_shift, d_start_var, d_intercept, d_loading, d_error = out
     lane = b * WIDTH
     begin = np.int64(blocks[b, 0])
     first = np.int64(blocks[b, 1])
-    first_slot = np.int64(blocks[b, 2]) * WIDTH
     zero = broadcast(0.0)
     one = broadcast(1.0)
     scale = 1.0 + e
@@ -58,13 +96,11 @@ def backward(b, integrated, e, e_var, slot, question, packed, given, out, slots,
     by_level = zero
     by_rate = zero
     by_variance = zero
-    all_level = zero
-    all_rate = zero
-    all_variance = zero
     by_intercept = zero
     by_loading = zero
     by_error = zero
-    level, rate, variance = epoch(slots, slot)
+    level = load(slots, slot + S_LEVEL)
+    variance = load(slots, slot + S_VARIANCE)
     icpt, lam, err = measurement(given, slot_indicator, question)
     for t in range(np.int64(blocks[b + 1, 0]) - 1, begin - 1, -1):
         flag = flags[t]
@@ -137,18 +173,13 @@ def backward(b, integrated, e, e_var, slot, question, packed, given, out, slots,
                 r_load = r_load * keep
                 n = n * (keep * keep)
         if flag & EPOCH:
-            by_level = by_level * level
-            by_rate = by_rate * rate
-            by_variance = by_variance * variance
-            _to_epochs(d_shift, slot_epoch, first_slot + slot // 3, by_level, by_rate, by_variance)
-            all_level = all_level + by_level
-            all_rate = all_rate + by_rate
-            all_variance = all_variance + by_variance
+            _to_slot(slots, slot, by_level, by_rate, by_variance)
             by_level = zero
             by_rate = zero
             by_variance = zero
             slot -= SLOT
-            level, rate, variance = epoch(slots, slot)
+            level = load(slots, slot + S_LEVEL)
+            variance = load(slots, slot + S_VARIANCE)
         if t == first:
             by_var = muladd(r, r, zero - n)
             by_mean_and_load = r * scale
@@ -163,10 +194,4 @@ def backward(b, integrated, e, e_var, slot, question, packed, given, out, slots,
     _to_indicator(d_loading, lane_clinician, lane, slot_indicator, question, by_loading, buffer)
     _to_indicator(d_error, lane_clinician, lane, slot_indicator, question, 0.5 * by_error, buffer)
     # the base epoch, where the start comes from
-    by_level = (by_level + r) * level
-    by_rate = by_rate * rate
-    by_variance = by_variance * variance
-    _to_epochs(d_shift, slot_epoch, first_slot, by_level, by_rate, by_variance)
-    scatter(d_clinician, lane_clinician, lane, 3, 0, all_level + by_level)
-    scatter(d_clinician, lane_clinician, lane, 3, 1, all_rate + by_rate)
-    scatter(d_clinician, lane_clinician, lane, 3, 2, all_variance + by_variance)
+    _to_slot(slots, slot, by_level + r, by_rate, by_variance)

@@ -10,8 +10,8 @@ and the derivative by a state's variance is (r^2 - n)/2. With e integrated r is 
 given the scores is the value at e's posterior mean, plus e's posterior variance times the product of two slopes (r_load, ...).
 Logarithms of innovation variances are taken of their product, whose exponent is kept apart as an integer.
 
-Three tuples go through: ``packed``, the arrays of `packing.pack`; ``given``, the parameters of `filter.log_scale_gradients`;
-``out``, its results. ``integrated`` is a constant of the caller's, so that the compiler leaves out what it does not need.
+Three tuples go through: ``packed``, the arrays of `packing.pack`; ``given``, the parameters of `side_by_side`; ``out``, its
+results. ``integrated`` is a constant of the caller's, so that the compiler leaves out what it does not need.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ AHEAD = 40
 # predicted at its end (the prelude keeps its x in the first); one over the innovation's variance
 COLUMNS = 8 * WIDTH
 W_SHARE, W_MEAN_BEFORE, W_VAR_BEFORE, W_LOAD_BEFORE, W_MEAN, W_VAR, W_LOAD, W_PRECISION = (n * WIDTH for n in range(8))
-# ... and by slot of epochs
+# ... and by slot of epochs: level, rate and variance, and on the way back the derivatives by their logs
 SLOT = 3 * WIDTH
 S_LEVEL, S_RATE, S_VARIANCE = (n * WIDTH for n in range(3))
 
@@ -41,7 +41,7 @@ def epoch(slots, slot):
 @inlined
 def measurement(given, slot_indicator, question):
     """Intercept, loading and error variance of every lane's indicator."""
-    _, _, _, _, _, _, intercept, loading, error_var = given
+    _, _, _, _, _, _, _, intercept, loading, error_var = given
     return (
         gather(intercept, slot_indicator, question, 1, 0),
         gather(loading, slot_indicator, question, 1, 0),
@@ -50,20 +50,39 @@ def measurement(given, slot_indicator, question):
 
 
 @inlined
-def exponentials(b, packed, given, slots, work):
-    """Level, rate and variance of every slot of epochs, and every row's share of the way: all exponentials of a block."""
-    blocks, flags, gap, score, _, slot_epoch, _, lane_clinician, _, _ = packed
-    clinician, shift = given[0], given[1]
+def exponentials(b, packed, given, slots, work, by_effect):
+    """Level, rate and variance of every slot of epochs, and every row's share of the way: all exponentials of a block.
+
+    ``by_effect`` is filled with the effects of every lane.
+    """
+    blocks, flags, gap, score, _, slot_epoch, slot_columns, _, lane_clinician, _, _ = packed
+    clinician, shift, effects = given[0], given[1], given[2]
     lane = b * WIDTH
+    columns = np.int64(effects.shape[1]) // 3
+    own = 3 * columns if effects.shape[0] > 1 else 0
+    for c in range(3 * columns):
+        store(by_effect, c * WIDTH, gather(effects, lane_clinician, lane, own, c))
     log_level = gather(clinician, lane_clinician, lane, 3, 0)
     log_rate = gather(clinician, lane_clinician, lane, 3, 1)
     log_sd = gather(clinician, lane_clinician, lane, 3, 2)
     begin = np.int64(blocks[b, 2])
     for s in range(begin, np.int64(blocks[b + 1, 2])):
         slot = (s - begin) * SLOT
-        store(slots, slot + S_LEVEL, exp(log_level + gather(shift, slot_epoch, s * WIDTH, 3, 0)))
-        store(slots, slot + S_RATE, exp(log_rate + gather(shift, slot_epoch, s * WIDTH, 3, 1)))
-        store(slots, slot + S_VARIANCE, exp(2.0 * (log_sd + gather(shift, slot_epoch, s * WIDTH, 3, 2))))
+        by_level = log_level
+        by_rate = log_rate
+        by_sd = log_sd
+        if shift.shape[0] > 0:
+            by_level = by_level + gather(shift, slot_epoch, s * WIDTH, 3, 0)
+            by_rate = by_rate + gather(shift, slot_epoch, s * WIDTH, 3, 1)
+            by_sd = by_sd + gather(shift, slot_epoch, s * WIDTH, 3, 2)
+        for c in range(columns):
+            x = load(slot_columns, (s * columns + c) * WIDTH)
+            by_level = muladd(x, load(by_effect, 3 * c * WIDTH), by_level)
+            by_rate = muladd(x, load(by_effect, (3 * c + 1) * WIDTH), by_rate)
+            by_sd = muladd(x, load(by_effect, (3 * c + 2) * WIDTH), by_sd)
+        store(slots, slot + S_LEVEL, exp(by_level))
+        store(slots, slot + S_RATE, exp(by_rate))
+        store(slots, slot + S_VARIANCE, exp(2.0 * by_sd))
     slot = 0
     rate = load(slots, S_RATE)
     g = broadcast(0.0)
@@ -92,8 +111,8 @@ def forward(b, integrated, packed, given, slots, work):
     slot, question
         Where the last epoch and the last indicator are.
     """
-    blocks, flags, _, score, weight, _, slot_indicator, lane_clinician, lane_anchor, _ = packed
-    start_shift, start_var = given[4], given[5]
+    blocks, flags, _, score, weight, _, _, slot_indicator, lane_clinician, lane_anchor, _ = packed
+    start_shift, start_var = given[5], given[6]
     lane = b * WIDTH
     begin = np.int64(blocks[b, 0])
     first = np.int64(blocks[b, 1])

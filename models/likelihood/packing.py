@@ -21,7 +21,8 @@ INDICATOR = 16  # ... to another question than the last
 SINGLE = 32  # ... and one in every lane, so that weights are 1 and need not be read
 
 PACKED = (
-    "blocks", "flags", "gap", "score", "weight", "slot_epoch", "slot_indicator", "lane_clinician", "lane_anchor", "lane_answers",
+    "blocks", "flags", "gap", "score", "weight", "slot_epoch", "slot_columns", "slot_indicator", "lane_clinician", "lane_anchor",
+    "lane_answers",
 )  # fmt: skip
 
 
@@ -42,9 +43,9 @@ def _slots(values, changes, block_of, initial):
 
 def pack(
     step_offset, step_prelude, step_gap, step_epoch, step_survey, epoch_base,
-    survey_score, survey_repeats, survey_indicator, start_anchor,
+    survey_score, survey_repeats, survey_indicator, start_anchor, epoch_columns=None,
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """Arrays of `filter.log_likelihood` laid out for `blocks`.
+    """Arrays of `filter.log_likelihood`, and the columns of each epoch (epochs x columns), laid out for `blocks`.
 
     Returns
     -------
@@ -53,7 +54,8 @@ def pack(
         its slots of indicators; ``flags`` : int (rows), what each row does; ``gap``, ``score``, ``weight`` : float (rows x
         lanes), duration, score (0 where there is none) and one over the answers averaged in it (0 where there is none);
         ``slot_epoch``, ``slot_indicator`` : int (slots x lanes), the epoch of every lane at the block's start (the base epoch)
-        and wherever that of any changes, and likewise the indicator; ``lane_clinician``, ``lane_anchor``, ``lane_answers`` :
+        and wherever that of any changes, and likewise the indicator; ``slot_columns`` : float (slots x columns x lanes), the
+        columns of those epochs; ``lane_clinician``, ``lane_anchor``, ``lane_answers`` :
         (blocks x lanes), the clinician, the start's anchor and the number of answers. Two-dimensional ones are flat.
     """
     count = epoch_base.size
@@ -120,8 +122,10 @@ def pack(
     after = first_row + np.append(prelude, 0)
     answers = np.bincount(clinician[answered], minlength=count).astype(float)
     answers = np.append(answers[order], np.zeros(blocks * WIDTH - count))
+    columns = np.zeros((0, len(slot_epoch), WIDTH)) if epoch_columns is None else epoch_columns.T[:, slot_epoch]
     packed = (
-        np.column_stack([first_row, after, first_slot, first_question]), flags, gap, score, weight, slot_epoch, slot_indicator,
+        np.column_stack([first_row, after, first_slot, first_question]), flags, gap, score, weight, slot_epoch,
+        np.ascontiguousarray(columns.swapaxes(0, 1)), slot_indicator,
         lanes, start_anchor[lanes].astype(float), answers,
     )  # fmt: skip
     out = {}

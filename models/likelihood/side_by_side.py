@@ -1,4 +1,7 @@
-"""Log-likelihood and all gradients on the scale of the sampler, for packed clinicians: `filter.log_scale_gradients`, faster.
+"""Log-likelihood and all gradients on the scale of the sampler, for packed clinicians: `gradients.log_scale_gradients`, faster.
+
+What epochs add to their clinician's logs comes as effects of the epochs' columns, the same for all or each clinician's own, as a
+shift of each epoch, or both.
 
 Four versions: with each clinician's level integrated or without it (e = 0), on one thread or several. The numbers are bitwise
 the same whatever the number of threads.
@@ -10,7 +13,7 @@ import numba
 import numpy as np
 from numba import njit, prange, types
 
-from .adjoint import backward
+from .adjoint import backward, to_parameters
 from .blocks import COLUMNS, SLOT, exponentials, forward
 from .elementary import log
 from .lanes import WIDTH, broadcast, gather, load, muladd, scatter, select
@@ -33,9 +36,9 @@ def _aligned(size):
 @njit(nogil=True, inline="always")
 def _run(begin, end, integrated, packed, given, out):
     """Blocks ``begin`` to ``end``."""
-    blocks, _, _, _, _, _, _, lane_clinician, _, lane_answers = packed
-    level_mean, level_var = given[2], given[3]
-    log_density, d_level_mean, d_level_var = out[0], out[3], out[4]
+    blocks, _, _, _, _, _, _, _, lane_clinician, _, lane_answers = packed
+    level_mean, level_var = given[3], given[4]
+    log_density, d_level_mean, d_level_var = out[0], out[4], out[5]
     rows = 1
     n_slots = 1
     for b in range(begin, end):
@@ -44,9 +47,10 @@ def _run(begin, end, integrated, packed, given, out):
     work = _aligned(rows * COLUMNS)
     slots = _aligned(n_slots * SLOT)
     buffer = _aligned(WIDTH)
+    by_effect = _aligned(np.int64(given[2].shape[1]) * WIDTH)
     for b in range(begin, end):
         lane = b * WIDTH
-        exponentials(b, packed, given, slots, work)
+        exponentials(b, packed, given, slots, work, by_effect)
         log_det, s_vv, s_vl, s_ll, slot, question = forward(b, integrated, packed, given, slots, work)
         twice = muladd(load(lane_answers, lane), broadcast(LOG_2PI), log_det)
         square = s_vv
@@ -67,21 +71,23 @@ def _run(begin, end, integrated, packed, given, out):
             scatter(d_level_var, lane_clinician, lane, 1, 0, 0.5 * (by_mean * by_mean - s_ll / d))
         scatter(log_density, lane_clinician, lane, 1, 0, -0.5 * (twice + square))
         backward(b, integrated, e, e_var, slot, question, packed, given, out, slots, work, buffer)
+        to_parameters(b, packed, out, slots, by_effect)
 
 
 @njit(nogil=True, inline="always")
-def _outputs(clinicians, epochs, indicators):
+def _outputs(clinicians, epochs, effects, indicators):
     """Room for the results, in one piece: the allocator keeps it for the next call, where it would give small ones back."""
-    sizes = (clinicians * 8, epochs * 3, clinicians * indicators)
-    room = np.empty(sizes[0] + sizes[1] + 3 * sizes[2])
-    room[sizes[0] :] = 0.0  # what is added to
+    filled, added = clinicians * (8 + effects), epochs * 3
+    room = np.empty(filled + added + 3 * clinicians * indicators)
+    room[filled:] = 0.0  # what is added to
     by_clinician = room[: clinicians * 5].reshape((5, clinicians))
-    at = sizes[0] + sizes[1]
+    at = filled + added
     by_indicator = room[at:].reshape((3, clinicians, indicators))
     return (
         by_clinician[0],
-        room[clinicians * 5 : sizes[0]].reshape((clinicians, 3)),
-        room[sizes[0] : at].reshape((epochs, 3)),
+        room[clinicians * 5 : clinicians * 8].reshape((clinicians, 3)),
+        room[filled:at].reshape((epochs, 3)),
+        room[clinicians * 8 : filled].reshape((clinicians, effects)),
         by_clinician[1], by_clinician[2], by_clinician[3], by_clinician[4],
         by_indicator[0], by_indicator[1], by_indicator[2],
     )  # fmt: skip
@@ -107,7 +113,7 @@ def _serial(threads, integrated, packed, given, out):
 def _version(integrated, run):
     @njit(nogil=True)
     def log_scale_gradients(threads, packed, given):
-        """Log density of each clinician and its derivatives, in the order of `filter.log_scale_gradients`.
+        """Log density of each clinician and its derivatives by all that is given.
 
         Parameters
         ----------
@@ -116,22 +122,30 @@ def _version(integrated, run):
         packed : tuple
             The arrays of `packing.pack`.
         given : tuple
-            The parameters of `filter.log_scale_gradients` from ``clinician`` on; without the level, ``level_mean`` and
-            ``level_var`` and the derivatives by them are left out.
+            The parameters of `gradients.log_scale_gradients` from ``clinician`` on, with ``effects`` after ``shift``: (1 or
+            clinicians) x (columns x 3), of the epochs' columns on the logs of level, rate and stationary standard deviation.
+            ``shift`` may have no rows, which stands for zeros. Without the level, ``level_mean`` and ``level_var`` and the
+            derivatives by them are left out.
+
+        Returns
+        -------
+        tuple of float arrays
+            As from `gradients.log_scale_gradients`; after ``shift`` by the effects, clinicians x (columns x 3), also where
+            they are the same for all.
         """
         clinician = np.ascontiguousarray(given[0])
         shift = np.ascontiguousarray(given[1])
         none = np.empty(0)
-        level = given[2:4] if integrated else (none, none)
-        rest = given[4:] if integrated else given[2:]
+        level = given[3:5] if integrated else (none, none)
+        rest = given[5:] if integrated else given[3:]
         contiguous = (
-            clinician, shift, np.ascontiguousarray(level[0]), np.ascontiguousarray(level[1]),
+            clinician, shift, np.ascontiguousarray(given[2]), np.ascontiguousarray(level[0]), np.ascontiguousarray(level[1]),
             np.ascontiguousarray(rest[0]), np.ascontiguousarray(rest[1]), np.ascontiguousarray(rest[2]),
             np.ascontiguousarray(rest[3]), np.ascontiguousarray(rest[4]),
         )  # fmt: skip
-        out = _outputs(clinician.shape[0], shift.shape[0], rest[2].size)
+        out = _outputs(clinician.shape[0], shift.shape[0], given[2].shape[1], rest[2].size)
         run(threads, integrated, packed, contiguous, out)
-        return out if integrated else out[:3] + out[5:]
+        return out if integrated else out[:4] + out[6:]
 
     return log_scale_gradients
 

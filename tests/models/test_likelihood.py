@@ -228,27 +228,38 @@ def test_simulated_scores_have_the_model_s_moments():
 
 
 def on_log_scale(arguments, owner, clinicians):
-    """The Op's parameters: logs by clinician, shifts by epoch, the rest as they are."""
+    """The Op's parameters: logs by clinician, shifts by epoch, effects of two columns, the rest as they are."""
     logs = np.log(np.column_stack([arguments[0], arguments[1], np.sqrt(arguments[2])]))
-    clinician = np.random.default_rng(0).normal(size=(clinicians, 3))
-    return [clinician, logs - clinician[owner], *arguments[3:]]
+    rng = np.random.default_rng(0)
+    clinician = rng.normal(size=(clinicians, 3))
+    effects = rng.normal(size=(1, 6))
+    return [clinician, logs - clinician[owner] - columns_of(owner) @ effects.reshape(2, 3), effects, *arguments[3:]]
+
+
+def columns_of(owner):
+    return np.random.default_rng(1).normal(size=(owner.size, 2))
 
 
 def on_natural_scale(parameters, owner):
-    logs = parameters[0][owner] + parameters[1]
-    return [np.exp(logs[:, 0]), np.exp(logs[:, 1]), np.exp(2 * logs[:, 2]), *parameters[2:]]
+    effects = np.broadcast_to(parameters[2], (owner.max() + 1, 6)).reshape(-1, 2, 3)[owner]
+    logs = parameters[0][owner] + parameters[1] + np.einsum("ej,ejc->ec", columns_of(owner), effects)
+    return [np.exp(logs[:, 0]), np.exp(logs[:, 1]), np.exp(2 * logs[:, 2]), *parameters[3:]]
 
 
-def op_graph(data, owner):
-    inputs = [pt.matrix(name) if name in ("clinician", "shift") else pt.vector(name) for name in PARAMETERS]
-    return inputs, capacity_log_likelihood(*pack(*data).values(), owner, *inputs)
+def op_graph(data, owner, effects=None):
+    matrices = {"clinician": (None, None), "shift": (None, None), "effects": (effects, 6)}
+    inputs = [pt.tensor(name, dtype="float64", shape=matrices.get(name, (None,))) for name in PARAMETERS]
+    return inputs, capacity_log_likelihood(*pack(*data, columns_of(owner)).values(), owner, *inputs)
 
 
-@pytest.mark.parametrize("mode", ["NUMBA", "FAST_COMPILE"])
-def test_op_gives_value_and_gradients_for_any_cotangents(mode):
+@pytest.mark.parametrize("mode, own", [("NUMBA", False), ("NUMBA", True), ("FAST_COMPILE", False)])
+def test_op_gives_value_and_gradients_for_any_cotangents(mode, own):
     data, arguments, owner = random_problem(np.random.default_rng(3), clinicians=3, indicators=2)
     parameters = on_log_scale(arguments, owner, 3)
-    inputs, outputs = op_graph(data, owner)
+    if own:  # effects of every clinician, in place of the same for all
+        parameters[2] = parameters[2] + 0.1 * np.random.default_rng(5).normal(size=(3, 6))
+    arguments = on_natural_scale(parameters, owner)
+    inputs, outputs = op_graph(data, owner, None if own else 1)
     weights = np.array([0.5, -2.0, 3.0])
     cost = (outputs[0] * weights).sum() ** 2  # nonlinear: the cotangents depend on the value
     f = pytensor.function(inputs, [outputs[0], *pytensor.grad(cost, inputs)], mode=mode)
@@ -271,7 +282,7 @@ def test_op_gives_value_and_gradients_for_any_cotangents(mode):
 def test_op_passes_pytensor_s_own_check():
     data, arguments, owner = random_problem(np.random.default_rng(4), clinicians=2)
     pytensor.gradient.verify_grad(
-        lambda *inputs: capacity_log_likelihood(*pack(*data).values(), owner, *inputs)[0],
+        lambda *inputs: capacity_log_likelihood(*pack(*data, columns_of(owner)).values(), owner, *inputs)[0],
         on_log_scale(arguments, owner, 2),
         rng=np.random.default_rng(0),
         eps=1e-6,
@@ -297,12 +308,12 @@ def test_op_infers_shapes_without_computing():
     inputs, outputs = op_graph(data, owner)
     f = pytensor.function(inputs, [o.shape for o in outputs], on_unused_input="ignore")
     assert not any(type(n.op).__name__ == "CapacityLogLikelihood" for n in f.maker.fgraph.toposort())
-    actual = log_scale_gradients(*data, owner, *parameters)
-    assert [tuple(s) for s in f(*parameters)] == [a.shape for a in actual]
+    actual = [a.shape for a in log_scale_gradients(*data, owner, *parameters[:2], *parameters[3:])]
+    assert [tuple(s) for s in f(*parameters)] == [*actual[:3], (3, 6), *actual[3:]]
 
 
 def test_op_refuses_wrong_inputs():
-    with pytest.raises(ValueError, match="expected 20 inputs"):
+    with pytest.raises(ValueError, match="expected 22 inputs"):
         capacity_log_likelihood(np.zeros(3))
 
 
@@ -319,7 +330,7 @@ assert op.__file__.startswith({copy!r}), op.__file__
 data, arguments, owner = random_problem(np.random.default_rng(2))
 logs = np.log(np.column_stack([arguments[0], arguments[1], arguments[2] ** 0.5]))
 packed = pack(*data).values()
-f = pytensor.function([], op.capacity_log_likelihood(*packed, owner, np.zeros((3, 3)), logs, *arguments[3:])[0])
+f = pytensor.function([], op.capacity_log_likelihood(*packed, owner, np.zeros((3, 3)), logs, np.zeros((1, 0)), *arguments[3:])[0])
 print(repr(float(f().sum())))
 """
 

@@ -65,12 +65,18 @@ def long_study(rng, clinicians, steps, epochs):
     return data, arguments, np.repeat(np.arange(clinicians), epochs).astype(np.int32)
 
 
-def packed_numbers(data, parameters, integrated=True, threads=0):
-    """Results by name; 0 threads: the version for one."""
-    given = parameters if integrated else parameters[:2] + parameters[4:]
-    results = VERSIONS[integrated, threads > 0](threads, tuple(pack(*data).values()), given)
-    names = NAMES if integrated else [n for k, n in enumerate(NAMES) if k not in LEVEL]
-    return dict(zip(names, results, strict=True))
+NO_EFFECTS = np.zeros((1, 0))
+
+
+def packed_numbers(data, parameters, integrated=True, threads=0, effects=NO_EFFECTS, columns=None):
+    """Results by name, without those by ``effects`` where there are none; 0 threads: the version for one."""
+    given = (*parameters[:2], effects, *(parameters[2:] if integrated else parameters[4:]))
+    results = VERSIONS[integrated, threads > 0](threads, tuple(pack(*data, columns).values()), given)
+    names = [n for k, n in enumerate(NAMES) if integrated or k not in LEVEL]
+    found = dict(zip([*names[:3], "effects", *names[3:]], results, strict=True))
+    if not effects.size:
+        assert found.pop("effects").shape == (data[0].size - 1, 0)
+    return found
 
 
 def assert_same(data, owner, parameters, integrated=True):
@@ -100,6 +106,38 @@ def test_numbers_are_the_scalar_filter_s(integrated, rate, missing):
 @pytest.mark.parametrize("clinicians, steps, epochs", [(1, 400, 3), (13, 60, 40), (24, 200, 1)])
 def test_long_series_and_many_epochs(clinicians, steps, epochs, integrated):
     assert_same(*a_study(clinicians, clinicians, steps=steps, epochs=epochs), integrated)
+
+
+@pytest.mark.parametrize("integrated", [True, False])
+@pytest.mark.parametrize("own, shifted", [(False, False), (True, False), (True, True)])
+def test_effects_of_columns_are_shifts_of_epochs(own, shifted, integrated):
+    """The scalar filter with the columns' shifts written out; derivatives by effects from those by shifts."""
+    for seed in range(10):
+        data, owner, parameters = a_study(seed, 1 + 2 * seed)
+        rng = np.random.default_rng(seed)
+        count = data[0].size - 1
+        columns = rng.normal(size=(owner.size, 3))
+        effects = 0.1 * rng.normal(size=(count if own else 1, 9))
+        by_epoch = effects.reshape(-1, 3, 3)[owner if own else np.zeros_like(owner)]
+        moved = np.einsum("ej,ejc->ec", columns, by_epoch)
+        level = parameters[2:4] if integrated else (np.zeros(count), np.zeros(count))
+        # the clinicians' logs hold what the epochs had in common, where no epoch is shifted of its own
+        shift = parameters[1] if shifted else np.zeros_like(parameters[1])
+        clinician = parameters[0] if shifted else np.log([50.0, 0.3, 12.0]) + 0.1 * parameters[0]
+        expected = dict(
+            zip(NAMES, gradients.log_scale_gradients(*data, owner, clinician, shift + moved, *level, *parameters[4:]), strict=True)
+        )
+        given = (clinician, shift if shifted else np.zeros((0, 3)), *level, *parameters[4:])
+        found = packed_numbers(data, given, integrated, effects=effects, columns=columns)
+        by_effect = np.zeros((count, 3, 3))
+        np.add.at(by_effect, owner, columns[:, :, None] * expected["shift"][:, None, :])
+        expected["effects"] = by_effect.reshape(count, 9)
+        for name, value in found.items():
+            if name == "shift" and not shifted:
+                assert value.shape == (0, 3)
+                continue
+            theirs = expected[name]
+            np.testing.assert_allclose(value, theirs, rtol=1e-9, atol=1e-10 * np.abs(theirs).max(initial=1e-9), err_msg=name)
 
 
 def test_numbers_do_not_depend_on_the_neighbours():
@@ -134,6 +172,7 @@ def test_numbers_do_not_depend_on_the_number_of_threads(integrated):
 def test_several_chains_may_use_threads_at_once():
     data, _, parameters = a_study(6, 203, steps=80, epochs=3)
     packed = tuple(pack(*data).values())
+    parameters = (*parameters[:2], NO_EFFECTS, *parameters[2:])
     expected = VERSIONS[True, False](1, packed, parameters)
     VERSIONS[True, True](2, packed, parameters)  # compiled here
     wrong = []
@@ -148,7 +187,7 @@ def test_several_chains_may_use_threads_at_once():
         thread.start()
     for thread in chains:
         thread.join()
-    assert len(wrong) == 3 * 20 * len(NAMES) and not any(wrong)
+    assert len(wrong) == 3 * 20 * (len(NAMES) + 1) and not any(wrong)
 
 
 def test_parameters_need_not_be_contiguous():
