@@ -115,7 +115,7 @@ def problems(table: pd.DataFrame, divergences: int, draws: int) -> list[str]:
     return found
 
 
-def needs_second_try(table: pd.DataFrame, divergences: int, limit: float = RHAT_LIMIT, draws: int = 0) -> bool:
+def needs_another_try(table: pd.DataFrame, divergences: int, limit: float = RHAT_LIMIT, draws: int = 0) -> bool:
     """Whether the sampler should try again with a higher acceptance target and longer trajectories.
 
     Parameters

@@ -17,7 +17,7 @@ from ..models.exposure import exposed_clinicians
 from ..models.priors import priors_in_force
 from .approximate import approximate
 from .cluster import takes_scheduler
-from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_second_try, problems, weighted
+from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_another_try, problems, weighted
 from .cores import available_cores
 from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, survey_log_likelihood
 from .options import study_columns
@@ -26,6 +26,7 @@ from .sampling import Sampling, compile_model, sample, scaled_by, well_scaled
 from .spreads import OtherSpreads
 
 METHODS = ("nuts", "laplace")
+TRIES = 3
 VERSIONED = ("equipoise", "pymc", "pytensor", "nutpie", "numba", "arviz", "numpy", "pandas", "xarray")
 
 
@@ -47,7 +48,8 @@ def fit(
         The same seed gives the same draws on the same kind of machine. Without one, a seed is drawn and recorded.
     target_accept : float
         Acceptance target of NUTS, between 0 and 1. If draws diverge, R-hat passes `retry_above` or less than a tenth of the draws
-        is effective, one second try is made with 1 - (1 - target_accept) / 5 and trajectories of twice the length.
+        is effective, a second try is made with 1 - (1 - target_accept) / 5 and trajectories of twice the length, and if need be a third
+        one that makes three times the draws and keeps every third (fewer where they would fill the memory).
     compare_spreads : bool
         Fit the model again under the other assumptions on the spread (`CapacityModel.spread`), so that `Fit.lever` can
         show what the lever becomes under them. Nothing is done where no intervention has both levers.
@@ -56,7 +58,7 @@ def fit(
     cores : int, optional
         Chains run side by side; the draws do not depend on it.
     retry_above : float
-        R-hat from which a second try is made, where fewer draws than are published are wanted.
+        R-hat from which another try is made, where fewer draws than are published are wanted.
     method : {"nuts", "laplace"}
         "laplace" is a quick look, see `approximate.approximate`: one chain of ``draws`` independent draws from an approximation,
         with a Pareto k that says when to distrust it. ``tune``, ``chains``, ``target_accept`` and ``compare_spreads`` have no
@@ -107,36 +109,34 @@ def fit(
     # with so few draws R-hat says little, and that they are few is said already
     drawn = settings.draws * settings.chains
     enough = drawn >= ESS_LIMIT or result.divergences
-    if complete and enough and needs_second_try(result.diagnostics, result.divergences, retry_above, drawn):
-        stricter = settings.stricter()
+    while complete and enough and tries < TRIES and needs_another_try(result.diagnostics, result.divergences, retry_above, drawn):
+        harder = settings.stricter() if tries == 1 else settings.longer(compiled.n_expanded)
         if progress:
             print(
-                f"{result.divergences} divergent draws, largest R-hat {result.diagnostics['rhat'].max():.3f}: "
-                f"a second try with acceptance target {stricter.target_accept:g}."
+                f"{result.divergences} divergent draws, largest R-hat {result.diagnostics['rhat'].max():.3f}: another try with "
+                f"acceptance target {harder.target_accept:g}{', one draw kept of every ' + str(harder.thin) if harder.thin > 1 else ''}."
             )
         started = time.perf_counter()
         try:
-            # in coordinates that the first try's draws ask for
-            rescaled = scaled if scaled is compiled else scaled_by(compiled, model, study, result.posterior) or scaled
-            again, whole = sample(rescaled, stricter, progress, cores, (model, study))
+            # in coordinates that the draws there are ask for
+            rescaled = scaled_by(compiled, model, study, result.posterior) or scaled
+            again, whole = sample(rescaled, harder, progress, cores, (model, study))
         except KeyboardInterrupt:
             whole = False
         seconds += time.perf_counter() - started
-        if whole:
-            settings, tries = stricter, 2
-            spreads.restart()
-            result = _Derived(again, model, study, settings)
-        else:
-            stopped = "The second try was interrupted; these are the draws of the first."
+        if not whole:
+            stopped = "Another try was interrupted; these are the draws of the one before."
+            break
+        settings, tries = harder, tries + 1
+        spreads.restart()
+        result = _Derived(again, model, study, settings)
     found = problems(result.diagnostics, result.divergences, result.draws.chains * result.draws.draws)
     if not complete:
         found.insert(0, "INCOMPLETE: the run was interrupted; these are the draws it had, not the draws asked for.")
-    elif found and tries == 2:
-        found.insert(
-            0, "NOT CONVERGED after a second try with a higher acceptance target; do not publish these numbers."
-        )
-    elif stopped:
+    elif found and stopped:
         found.insert(0, "NOT CONVERGED: " + stopped)
+    elif found and tries == TRIES:
+        found.insert(0, "NOT CONVERGED after three tries with a higher acceptance target and more draws; do not publish these numbers.")
     how = {"method": method, "tries": tries, "seconds": round(seconds, 2)}
     tree = spreads.beside(settings, lambda: result.tree(pymc_model))
     for spread, kept in spreads.finish(settings).items():

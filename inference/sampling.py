@@ -1,4 +1,4 @@
-"""Sampling with nutpie: the first try, what an interruption leaves, and the second try."""
+"""Sampling with nutpie: settings of the first try and of further ones, and what an interruption leaves."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ import xarray as xr
 from .cluster import client_in_use
 from .cores import available_cores
 
-# From this acceptance target on, as in a second try, trajectories are doubled once more after they turn: the U-turn criterion
+# From this acceptance target on, as in further tries, trajectories are doubled once more after they turn: the U-turn criterion
 # is ruled by the many well-scaled directions and may stop too early for a slow one, such as a standard deviation near zero.
 STRICT = 0.9
 # Of a leapfrog step, in posterior standard deviations. Studies of few clinicians would meet the target with longer ones, which
-# diverge in the narrow tails that such posteriors have; 15 steps of this length are a good trajectory. For strict targets half.
+# diverge in the narrow tails that such posteriors have; 15 steps of this length are a good trajectory. For strict targets a third.
 LONGEST_STEP = 0.3
+# By which the third try has more draws than are asked for and kept: it is for posteriors that are narrow, long-tailed or of two humps,
+# where draws are much alike.
+MORE = 3
+MOST_NUMBERS = 2.5e8  # that its draws may hold in memory, those among them that are not kept
+
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,16 @@ class Sampling:
     chains: int = 4
     seed: int = 0
     target_accept: float = 0.8
+    thin: int = 1  # of so many draws made one is kept
 
     def stricter(self) -> Sampling:
         """The settings of a second try."""
         return replace(self, target_accept=1 - (1 - self.target_accept) / 5)
+
+    def longer(self, numbers: int) -> Sampling:
+        """The settings of a third try, for a model that records so many numbers of a draw."""
+        room = int(MOST_NUMBERS // (numbers * self.draws * self.chains))
+        return replace(self, thin=min(MORE, max(room, 1)))
 
 
 def compile_model(pymc_model):
@@ -65,7 +76,7 @@ def well_scaled(compiled, model, study, design=None, threads: int = 1):
 def scaled_by(compiled, model, study, posterior):
     """The compiled model in coordinates in which draws of an earlier try are about standard normal.
 
-    Where a posterior is far from its approximation, even such draws as have not converged tell more of it. The draws of the second try
+    Where a posterior is far from its approximation, even such draws as have not converged tell more of it. The draws of the next try
     are those of the model.
     """
     from ..models.design import build_design
@@ -91,9 +102,10 @@ def sample(
     import nutpie
 
     strict = settings.target_accept > STRICT
+    made = settings.draws * settings.thin
     how = {
-        "draws": settings.draws, "tune": settings.tune, "seed": settings.seed, "target_accept": settings.target_accept,
-        "max_step_size": LONGEST_STEP / 2 if strict else LONGEST_STEP, "extra_doublings": int(strict), "save_warmup": False,
+        "draws": made, "tune": settings.tune, "seed": settings.seed, "target_accept": settings.target_accept,
+        "max_step_size": LONGEST_STEP / 3 if strict else LONGEST_STEP, "extra_doublings": int(strict), "save_warmup": False,
     }  # fmt: skip
     client = None if source is None else client_in_use()
     if client is not None:
@@ -104,9 +116,9 @@ def sample(
     )
     tree = running if meanwhile is None else _ended(running, meanwhile)
     lengths = np.isfinite(tree["sample_stats"]["energy"].to_numpy()).sum(axis=1)
-    if lengths.size == settings.chains and (lengths == settings.draws).all():
-        return tree, True
-    return keep_whole_chains(tree, lengths), False
+    if lengths.size == settings.chains and (lengths == made).all():
+        return thinned(tree, settings.thin), True
+    return thinned(keep_whole_chains(tree, lengths), settings.thin), False
 
 
 def _ended(running, meanwhile: Callable[[], object]) -> xr.DataTree:
@@ -128,14 +140,28 @@ def _on_workers(client, compiled, settings: Sampling, source, how: dict, progres
     made_from = Source(*source, coordinates_of(compiled))
     found = dict(enumerate(sample_chains(client, made_from, how, settings.chains, compiled.n_expanded, progress, meanwhile)))
     lengths = np.array([length_of(tree)[0] for _, tree in found.values()], int)
-    complete = lengths.size == settings.chains and bool((lengths == settings.draws).all())
+    complete = lengths.size == settings.chains and bool((lengths == how["draws"]).all())
     chains, length = largest_whole(lengths)
     groups = {}
     for group in ("posterior", "sample_stats"):
         parts = [found[k][1][group].to_dataset().isel(draw=slice(0, length)) for k in chains]
         numbered = [part.assign_coords(chain=[found[k][0]]) for k, part in zip(chains, parts, strict=True)]
         groups[group] = xr.concat(numbered, "chain", join="override", combine_attrs="override")
-    return xr.DataTree.from_dict(groups), complete
+    return thinned(xr.DataTree.from_dict(groups), settings.thin), complete
+
+
+def thinned(tree: xr.DataTree, step: int) -> xr.DataTree:
+    """Every so manieth draw; it counts as divergent if one of those that it stands for was."""
+    if step == 1:
+        return tree
+    groups = {name: tree[name].to_dataset() for name in ("posterior", "sample_stats")}
+    count = groups["posterior"].sizes["draw"] // step
+    diverging = groups["sample_stats"]["diverging"].transpose("chain", "draw").to_numpy()[:, : count * step]
+    kept = {name: group.isel(draw=slice(step - 1, count * step, step)) for name, group in groups.items()}
+    kept = {name: group.assign_coords(draw=np.arange(count)) for name, group in kept.items()}
+    stats = kept["sample_stats"]
+    kept["sample_stats"] = stats.assign(diverging=(("chain", "draw"), diverging.reshape(-1, count, step).any(axis=2)))
+    return xr.DataTree.from_dict(kept)
 
 
 def keep_whole_chains(tree: xr.DataTree, lengths: np.ndarray) -> xr.DataTree:

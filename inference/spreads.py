@@ -43,7 +43,7 @@ class OtherSpreads:
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was found, as after a second try with other settings."""
+        """Forget what was found, as after another try with other settings."""
         self.found: dict[str, xr.Dataset] = {}
         self.left = list(self.others)
 
@@ -70,7 +70,8 @@ class OtherSpreads:
                 print(f"The lever with spread = {spread!r} ...", flush=True)
             try:
                 raw, complete = sample(
-                    self.compiled[spread], settings, self.progress, self.cores, (replace(self.model, spread=spread), self.study),
+                    self.compiled[spread], replace(settings, thin=1), self.progress, self.cores,
+                    (replace(self.model, spread=spread), self.study),
                     meanwhile=lambda: done.append(work()),
                 )
             except KeyboardInterrupt:

@@ -213,3 +213,8 @@ class TimeAxis:
         if not self.is_dated:
             return f"{self.unit} {number(time)}"
         return (self.origin + pd.Timedelta(days=float(time) * self._days)).date().isoformat()
+
+
+def thinned(sampling: dict) -> str:
+    """What is said behind a number of draws of which others were made between."""
+    return f" (one kept of every {sampling['thin']} made)" if sampling.get("thin", 1) > 1 else ""

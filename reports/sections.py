@@ -6,7 +6,7 @@ from functools import partial
 
 from . import bibliography, caveats, checking, checklists, prose, tables
 from .blocks import Bullets, Code, Fold, Picture, Section, Table, Terms, text
-from .format import count, listed, name, number, percent, plain, short
+from .format import count, listed, name, number, percent, plain, short, thinned
 
 FOLD_FROM = 15  # rows from which a table is closed until opened
 _START = {
@@ -283,7 +283,7 @@ def provenance(material) -> Section:
 
 def _sampled(sampling: dict, sizes) -> list[list[str]]:
     return [
-        ["Draws kept", f"{sizes['chain']} chains of {sizes['draw']} draws"],
+        ["Draws kept", f"{sizes['chain']} chains of {sizes['draw']} draws{thinned(sampling)}"],
         ["Asked for", f"{sampling['chains']} chains of {sampling['draws']} draws after {sampling['tune']} of warm-up"],
         ["Acceptance target", number(sampling["target_accept"])],
         ["Tries", str(sampling["tries"])],

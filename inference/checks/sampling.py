@@ -95,9 +95,12 @@ def _quick(fit) -> Check:
 
 
 def energy_information(fit) -> np.ndarray | None:
-    """Energy Bayesian fraction of missing information of each chain (Betancourt 2016); below 0.3 is a bad sign."""
+    """Energy Bayesian fraction of missing information of each chain (Betancourt 2016); below 0.3 is a bad sign.
+
+    It is about successive draws: None where only some of them were kept.
+    """
     stats = fit.tree["sample_stats"]
-    if "energy" not in stats or stats["energy"].sizes["draw"] < 4:
+    if fit.facts["sampling"].get("thin", 1) > 1 or "energy" not in stats or stats["energy"].sizes["draw"] < 4:
         return None
     energy = stats["energy"].transpose(*SAMPLE).to_numpy()
     spread = energy.var(axis=1)

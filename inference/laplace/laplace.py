@@ -98,11 +98,14 @@ def laplace(compiled, model, study, design, threads: int = 1) -> Laplace | None:
     start[s.population[~np.isnan(s.log_unit)]] = 0.0
     start[s.unit], start[s.clinician] = 0.0, 0.0
     half_life = slices[names.index("half_life_log__")] if "half_life_log__" in names else None
+    starts = _starts(density, s, start, half_life)
     found = []
-    for at in _starts(density, s, start, half_life):
-        with suppress(np.linalg.LinAlgError):  # second derivatives that cannot be computed
-            if (mode := marginal_mode(density, s, at, scale, threads)) is not None:
-                found.append(Laplace(compiled, density, s, scale, mode, threads))
+    # Where clinicians have few surveys, Laplace's method may be so far off in standard deviations that it finds no mode: the rest then
+    for held in (None, ~np.isnan(s.log_unit)):
+        for at in () if found else starts:
+            with suppress(np.linalg.LinAlgError):  # second derivatives that cannot be computed
+                if (mode := marginal_mode(density, s, at, scale, threads, held)) is not None:
+                    found.append(Laplace(compiled, density, s, scale, mode, threads))
     for each in sorted(found, key=lambda one: -one.log_evidence):
         with suppress(np.linalg.LinAlgError):
             _ = each.coordinates

@@ -166,7 +166,9 @@ def marginal_gradient(density, structure, at: Conditional, follows: Approximatio
     )
 
 
-def marginal_mode(density, structure, start: np.ndarray, scale: np.ndarray, threads: int = 1) -> Approximation | None:
+def marginal_mode(
+    density, structure, start: np.ndarray, scale: np.ndarray, threads: int = 1, held: np.ndarray | None = None
+) -> Approximation | None:
     """The population's marginal mode and curvature; None where none is found.
 
     Parameters
@@ -176,8 +178,11 @@ def marginal_mode(density, structure, start: np.ndarray, scale: np.ndarray, thre
     scale : array (p)
         Steps of the population's parameters that count as large.
     threads : int
+    held : bool array (p), optional
+        Parameters that stay where they are, with curvatures of 1.
     """
     s = structure
+    held = np.zeros(s.population.size, bool) if held is None else held
     at = conditional_mode(density, s, start)
     if not np.isfinite(at.log_marginal):
         return None
@@ -186,19 +191,19 @@ def marginal_mode(density, structure, start: np.ndarray, scale: np.ndarray, thre
         for _ in range(MOST_OUTER):
             follows = following(density, s, at.x, at.latent, pool.map)
             approximation = Approximation(at, precision, *follows)
-            gradient = marginal_gradient(density, s, at, approximation)
+            gradient = np.where(held, 0.0, marginal_gradient(density, s, at, approximation))
             if before is not None:
                 precision = _updated(precision, scale * short, before - gradient)
                 approximation = replace(approximation, precision=precision)
             if age >= REFRESH:
-                approximation, age = _with_precision(density, s, approximation, scale, pool, gradient), 1
+                approximation, age = _with_precision(density, s, approximation, scale, held, pool, gradient), 1
                 precision = approximation.precision
             # the absolute curvature: from a saddle the way leads off, too
             values, vectors = np.linalg.eigh(precision * np.outer(scale, scale))
             step = vectors @ ((vectors.T @ (gradient * scale)) / np.maximum(np.abs(values), 0.3))
             decrement = np.sqrt(step @ (gradient * scale))
             if decrement < DONE:
-                return _with_precision(density, s, approximation, scale, pool)
+                return _with_precision(density, s, approximation, scale, held, pool)
             length = np.linalg.norm(step)
             while True:
                 short = step * min(1.0, radius / length)
@@ -226,7 +231,7 @@ def _updated(precision, step, change):
     return precision - np.outer(along, along) / (step @ along) + np.outer(change, change) / (step @ change)
 
 
-def _with_precision(density, structure, approximation: Approximation, scale, pool, here=None) -> Approximation:
+def _with_precision(density, structure, approximation: Approximation, scale, held, pool, here=None) -> Approximation:
     """With the marginal's second derivatives: differences of its gradient, effects following.
 
     Given the gradient ``here``, from points on one side: half the work, and good enough on the way.
@@ -252,4 +257,6 @@ def _with_precision(density, structure, approximation: Approximation, scale, poo
     found = np.array(list(pool.map(gradient, [(k, sign) for k in range(s.population.size) for sign in signs])))
     change = here - found if here is not None else (found[::2] - found[1::2]) / 2
     precision = change / h[:, None]
+    precision[held], precision[:, held] = 0.0, 0.0
+    precision[held, held] = 1.0
     return replace(approximation, precision=(precision + precision.T) / 2)

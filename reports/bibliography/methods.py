@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...inference.convergence import ESS_LIMIT, RHAT_LIMIT
 from ..checking import told
-from ..format import count, lasting, level, listed, name, number, plain
+from ..format import count, lasting, level, listed, name, number, plain, thinned
 from .entries import DATASETS, DESIGNS
 
 _SECULAR = {
@@ -113,7 +113,7 @@ def _sampling(material) -> list[str]:
     return [
         f"Draws were made with {with_version('equipoise', 'Equipoise')} {cite('equipoise')} on {with_version('pymc', 'PyMC')} "
         f"{cite('pymc2023')}, by the No-U-Turn sampler {cite('hoffman2014')} of {with_version('nutpie', 'nutpie')} {cite('nutpie')}: "
-        f"{sizes['chain']} chains of {sizes['draw']} draws after {asked['tune']} of warm-up, acceptance target "
+        f"{sizes['chain']} chains of {sizes['draw']} draws{thinned(asked)} after {asked['tune']} of warm-up, acceptance target "
         f"{number(asked['target_accept'])}, seed {asked['seed']}."
     ]
 

@@ -27,7 +27,7 @@ BY_EXPOSED = ("selection",)
 BY_SCORE = ("intercept", "loading")
 EFFECTS = ("ratio_alpha", "ratio_beta", "ratio_omega", "capacity_change", "score_change")
 # beginnings of warnings and cautions that name no person or unit
-SAFE_WARNINGS = ("INCOMPLETE: ", "NOT CONVERGED after a second try", "NOT CONVERGED: The second try was interrupted")
+SAFE_WARNINGS = ("INCOMPLETE: ", "NOT CONVERGED after ", "NOT CONVERGED: ")
 SAFE_CAUTIONS = ("Selection is not adjusted for (selection = false)", "No secular time although the design of ")
 FORECAST_CELLS = 48
 
@@ -280,7 +280,7 @@ class SharedMaterial:
     def sampling(self) -> dict:
         """How the draws were made, without the seed, with which somebody could try out guesses at the data."""
         made = self.__whole.facts["sampling"]
-        return {name: made[name] for name in ("draws", "tune", "chains", "target_accept", "tries")}
+        return {name: made[name] for name in ("draws", "tune", "chains", "target_accept", "tries")} | {"thin": made.get("thin", 1)}
 
     @cached_property
     def versions(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pandas as pd
 from .. import caveats, prose, sections, tables
 from ..blocks import Bullets, Code, Fold, Picture, Section, Table, text
 from ..figures import draw
-from ..format import DASH, count, lasting, name, number, percent, short
+from ..format import DASH, count, lasting, name, number, percent, short, thinned
 from ..page import TITLE, Shown, render, shown, write
 from .material import SharedMaterial
 from .plan import make_plan
@@ -190,7 +190,7 @@ def _checks(material) -> Section | None:
 def _computed(material) -> Section:
     made = material.sampling
     rows = [
-        ["Draws", f"{made['chains']} chains of {made['draws']} draws after {made['tune']} of warm-up"],
+        ["Draws", f"{made['chains']} chains of {made['draws']} draws{thinned(made)} after {made['tune']} of warm-up"],
         ["Acceptance target", number(made["target_accept"])],
         ["Tries", str(made["tries"])],
         ["Complete", "yes" if material.fit.complete else "no: interrupted"],

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from equipoise.inference.convergence import diagnose, measures, needs_second_try, problems
+from equipoise.inference.convergence import diagnose, measures, needs_another_try, problems
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_too_few_draws_cannot_be_judged(draws):
     table = diagnose(values)
     assert table.empty
     assert problems(table, 0, 2 * draws) == ["Too few draws to judge convergence."]
-    assert not needs_second_try(table, 0)
+    assert not needs_another_try(table, 0)
 
 
 def healthy():
@@ -82,19 +82,19 @@ def healthy():
 
 def test_nothing_is_said_where_all_is_well():
     assert problems(healthy(), 0, 4000) == []
-    assert not needs_second_try(healthy(), 0)
+    assert not needs_another_try(healthy(), 0)
 
 
 def test_divergences_head_the_list():
     found = problems(healthy(), 3, 4000)
     assert len(found) == 1 and found[0].startswith("3 of 4000 draws diverged")
-    assert needs_second_try(healthy(), 3)
+    assert needs_another_try(healthy(), 3)
 
 
 def test_few_effective_draws_ask_for_a_second_try():
     table = healthy()
     least = table["ess_bulk"].min()
-    assert needs_second_try(table, 0, draws=int(11 * least)) and not needs_second_try(table, 0, draws=int(9 * least))
+    assert needs_another_try(table, 0, draws=int(11 * least)) and not needs_another_try(table, 0, draws=int(9 * least))
 
 
 def test_the_worst_r_hat_is_named():
@@ -102,7 +102,7 @@ def test_the_worst_r_hat_is_named():
     table["rhat"] = [1.0101, 1.2345]
     (sentence,) = problems(table, 0, 4000)
     assert sentence.startswith("2 of 2 quantities have R-hat above 1.01 (worst: b, 1.234")
-    assert needs_second_try(table, 0) and not needs_second_try(table, 0, limit=1.3)
+    assert needs_another_try(table, 0) and not needs_another_try(table, 0, limit=1.3)
 
 
 @pytest.mark.parametrize("column", ["ess_bulk", "ess_tail"])
@@ -111,7 +111,7 @@ def test_the_smallest_effective_sample_size_is_named_and_needs_no_second_try(col
     table.loc[1, column] = 399.0
     (sentence,) = problems(table, 0, 4000)
     assert "1 of 2 quantities have an effective sample size under 400 (worst: b," in sentence and "399" in sentence
-    assert not needs_second_try(table, 0)
+    assert not needs_another_try(table, 0)
 
 
 def test_chains_that_disagree_are_caught(posterior):

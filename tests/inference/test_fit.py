@@ -407,14 +407,14 @@ def with_divergences(raw, count):
 
 def judged_converged(monkeypatch):
     """Leave divergences as the only thing that can be wrong."""
-    monkeypatch.setattr(fitting, "needs_second_try", lambda table, divergences, *limit: bool(divergences))
+    monkeypatch.setattr(fitting, "needs_another_try", lambda table, divergences, *limit: bool(divergences))
     monkeypatch.setattr(fitting, "problems", lambda table, divergences, draws: ["diverged"] if divergences else [])
 
 
-@pytest.mark.parametrize("second, head", [(0, []), (3, ["NOT CONVERGED", "diverged"])])
-def test_divergences_ask_for_a_second_try_with_a_higher_target(real, quick, monkeypatch, second, head):
+@pytest.mark.parametrize("divergences, head", [([7, 0], []), ([7, 3, 0], []), ([7, 3, 1], ["NOT CONVERGED", "diverged"])])
+def test_divergences_ask_for_further_tries_with_a_higher_target(real, quick, monkeypatch, divergences, head):
     judged_converged(monkeypatch)
-    tries, walked, divergences = [], [], [7, second]
+    tries, walked = [], []
 
     def fake(compiled, settings, *_):
         tries.append(settings)
@@ -423,11 +423,11 @@ def test_divergences_ask_for_a_second_try_with_a_higher_target(real, quick, monk
 
     monkeypatch.setattr(fitting, "sample", fake)
     fit, warned = quick(target_accept=0.9)
-    assert [round(s.target_accept, 12) for s in tries] == [0.9, 0.98]
-    # the second in coordinates that the draws of the first ask for
+    assert [(round(s.target_accept, 12), s.thin) for s in tries] == [(0.9, 1), (0.98, 1), (0.98, 3)][: len(divergences)]
+    # each further one in coordinates that the draws before it ask for
     assert walked[1] is not walked[0] and not np.allclose(walked[1].scale, walked[0].scale)
-    assert fit.divergences == second
-    assert fit.facts["sampling"]["tries"] == 2 and fit.complete
+    assert fit.divergences == divergences[-1]
+    assert fit.facts["sampling"]["tries"] == len(tries) and fit.complete
     assert [w.split(" after")[0] for w in fit.warnings] == head
     assert warned == fit.warnings
 

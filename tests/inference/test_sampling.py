@@ -9,7 +9,7 @@ import xarray as xr
 
 from equipoise import CapacityModel, datasets, fit
 from equipoise.datasets import UserError
-from equipoise.inference.sampling import Sampling, keep_whole_chains, sample
+from equipoise.inference.sampling import MOST_NUMBERS, Sampling, keep_whole_chains, sample, thinned
 
 
 def a_tree(lengths, draws=10):
@@ -43,6 +43,41 @@ def test_the_largest_rectangle_of_whole_draws_is_kept(lengths):
 def test_an_interruption_before_the_first_draw_leaves_nothing():
     with pytest.raises(KeyboardInterrupt, match="before any chain had finished its warm-up"):
         keep_whole_chains(a_tree([0, 0]), np.array([0, 0]))
+
+
+def test_of_a_thinned_run_no_divergence_is_lost():
+    tree = a_tree([11, 11], 11)
+    diverging = np.zeros((2, 11), bool)
+    diverging[0, [3, 4]] = diverging[1, 10] = True  # the last stands for a draw that has no place any more
+    tree["sample_stats"] = xr.DataTree(tree["sample_stats"].to_dataset().assign(diverging=(("chain", "draw"), diverging)))
+    kept = thinned(tree, 3)
+    np.testing.assert_array_equal(kept["posterior"]["x"], [[2, 5, 8], [102, 105, 108]])
+    np.testing.assert_array_equal(kept["sample_stats"]["energy"], kept["posterior"]["x"])
+    np.testing.assert_array_equal(kept["sample_stats"]["diverging"], [[False, True, False], [False, False, False]])
+    assert thinned(tree, 1) is tree
+
+
+def test_a_third_try_makes_three_times_the_draws_and_gives_as_many_as_were_asked_for(monkeypatch):
+    import nutpie
+
+    asked = {}
+
+    def made(compiled, **settings):
+        asked.update(settings)
+        tree = a_tree([30, 30], 30)
+        stats = tree["sample_stats"].to_dataset()
+        tree["sample_stats"] = xr.DataTree(stats.assign(diverging=stats["energy"] < 0))
+        return tree
+
+    monkeypatch.setattr(nutpie, "sample", made)
+    settings = Sampling(draws=10, tune=5, chains=2).stricter().longer(numbers=7)
+    tree, complete = sample(None, settings, progress=False, cores=1)
+    assert complete and (asked["draws"], asked["tune"]) == (30, 5)
+    assert asked["target_accept"] == settings.target_accept == pytest.approx(0.96)
+    np.testing.assert_array_equal(tree["posterior"]["x"][0], np.arange(2, 30, 3))
+    # a study whose draws would fill the memory has none beside those that are kept
+    assert Sampling(draws=1000, chains=4).longer(int(MOST_NUMBERS / 4000)).thin == 1
+    assert Sampling(draws=1000, chains=4).longer(int(MOST_NUMBERS / 8000)).thin == 2
 
 
 @pytest.mark.parametrize("lengths, complete", [([10, 10], True), ([10, 9], False), ([10], False)])
