@@ -15,7 +15,7 @@ from ...models.likelihood.kept import njit
 from .arrow import backward, factor, forward, solve, spread
 from .coordinates import density_at
 
-STEP = 1e-4  # of central differences of the gradient
+STEP = 1e-5  # of differences of the gradient, from one side: they are off by as much of a third derivative, the same everywhere
 REACH = 1.0  # of the points that tell how far the conditional is from a normal, in its standard deviations
 LEAST = 0.1  # precision of an effect that counts at least, where its prior and what it was found to be give about 1
 SOON = 3.0  # by how much each step along the gradient itself is to be shorter than the last, or the curvature is worked out
@@ -28,9 +28,9 @@ MOST_SHIFT = 1.0  # from an effect's mode to its mean, in standard deviations
 
 
 @njit(nogil=True, error_model="numpy")
-def _curvature(call, y, unit, clinician, unit_of, own, coupling, schur, there, back):
+def _curvature(call, y, gradient, unit, clinician, unit_of, own, coupling, schur, there):
     """Fill the factors of clinicians (n, k, k), how they follow their unit (n, k, m) and the units' (units, m, m). Half the log
-    determinant.
+    determinant. ``gradient`` is the one at ``y``.
     """
     m, units = unit.shape
     k, count = clinician.shape
@@ -43,14 +43,11 @@ def _curvature(call, y, unit, clinician, unit_of, own, coupling, schur, there, b
             y[place] += STEP
         density_at(call, y, there)
         for place in where:
-            y[place] -= 2 * STEP
-        density_at(call, y, back)
-        for place in where:
-            y[place] += STEP
+            y[place] -= STEP
         for a in range(k):
             for i in range(count):
                 place = clinician[a, i]
-                change = (back[place] - there[place]) / (2 * STEP)
+                change = (gradient[place] - there[place]) / STEP
                 if of_unit:
                     between[i, a, c] = change
                 else:
@@ -59,7 +56,7 @@ def _curvature(call, y, unit, clinician, unit_of, own, coupling, schur, there, b
             for a in range(m):
                 for j in range(units):
                     place = unit[a, j]
-                    schur[j, a, c] = (back[place] - there[place]) / (2 * STEP)
+                    schur[j, a, c] = (gradient[place] - there[place]) / STEP
     logs = factor(own, LEAST)
     column = np.empty(k)
     for i in range(count):
@@ -89,7 +86,7 @@ def _along(call, y, z_unit, z_clinician, sign, unit, clinician, unit_of, own, co
 @njit(nogil=True, error_model="numpy")
 def _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, gradient, room):
     """Move the effects of ``y`` to their mode. Value there and half the log determinant."""
-    there, back, step = room[0], room[1], room[2]
+    there, step = room[0], room[2]
     half, age, change, before = 0.0, np.inf, np.inf, np.inf  # age: how far the effects have moved since the curvature was worked out
     value = density_at(call, y, gradient)
     plain = True
@@ -104,7 +101,7 @@ def _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, gradie
                         step[place] = gradient[place]
         else:
             if age > SAME:
-                half = _curvature(call, y, unit, clinician, unit_of, own, coupling, schur, there, back)
+                half = _curvature(call, y, gradient, unit, clinician, unit_of, own, coupling, schur, there)
                 age = 0.0
             solve(gradient, unit, clinician, unit_of, own, coupling, schur, step)
         change = 0.0
@@ -121,7 +118,7 @@ def _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, gradie
         plain = plain and SOON * change < before and change > NEAR
         before = change
     if age > NEAR:
-        half = _curvature(call, y, unit, clinician, unit_of, own, coupling, schur, there, back)
+        half = _curvature(call, y, gradient, unit, clinician, unit_of, own, coupling, schur, there)
     return value, half
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import minimize
 
+from ...models.design import build_design
 from ...models.parameters import coordinates, parameter_table
 from .coordinates import Coordinates, in_coordinates, plain
 from .curvature import following
@@ -25,6 +27,9 @@ HOPELESS = 1e100  # what stands for an infinite loss
 FASTER = 2.0  # by which the log of the half-life is shorter in a second search
 SAME_WAY = 0.3  # ... or longer than in the first, where both searches go the same way
 WORSE = 50.0  # log density by which a search may lie behind the other on the way
+LARGE = 5000  # clinicians, from which the mode is searched for in a part of the study first
+PART = 1500  # clinicians that are in it
+LEAST_UNITS = 20  # that are in it as a whole
 LEAST_DRAWS = 20  # for each parameter, from which draws tell the coordinates
 LEAST_PRECISION = 0.3  # of a population parameter, relative to steps that count as large
 
@@ -45,6 +50,8 @@ class Laplace:
     approximation : Approximation
     threads : int
         At a time; the numbers do not depend on it.
+    part : Laplace, optional
+        Of a part of a large study, which tells what is the same there.
     """
 
     compiled: object
@@ -53,6 +60,7 @@ class Laplace:
     scale: np.ndarray
     approximation: Approximation
     threads: int = 1
+    part: Laplace | None = None
 
     @cached_property
     def covariance(self) -> np.ndarray:
@@ -68,12 +76,21 @@ class Laplace:
     @cached_property
     def coordinates(self) -> Coordinates:
         found, density, s = self.approximation, self.density, self.structure
+        straight = coordinates_at(
+            s, found.at.x, found.at.latent, self.covariance, found.unit_follows, found.clinician_follows, self.growth,
+            levels(density, s, found.at.x),
+        )  # fmt: skip
+        if self.part is not None:  # with so many clinicians marginals are nearly normal
+            return straight
         with ThreadPoolExecutor(self.threads) as pool:
-            straight = coordinates_at(
-                s, found.at.x, found.at.latent, self.covariance, found.unit_follows, found.clinician_follows,
-                growth(density, s, found, np.sqrt(np.diag(self.covariance)), pool.map), levels(density, s, found.at.x),
-            )  # fmt: skip
             return bent_marginals(density, straight, found, pool.map)
+
+    @cached_property
+    def growth(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.part is not None:
+            return self.part.growth
+        with ThreadPoolExecutor(self.threads) as pool:
+            return growth(self.density, self.structure, self.approximation, np.sqrt(np.diag(self.covariance)), pool.map)
 
     def sampler(self):
         """The compiled model in the sampler's coordinates."""
@@ -94,6 +111,10 @@ def laplace(compiled, model, study, design, threads: int = 1) -> Laplace | None:
         The numbers do not depend on it.
     """
     names, slices, s, scale, density = _prepared(compiled, model, study, design)
+    if design.n_clinicians >= LARGE:
+        with suppress(np.linalg.LinAlgError):
+            if (found := _by_part(compiled, model, study, s, scale, density, threads)) is not None:
+                return found
     start = np.mean([compiled.initial_point_func(seed) for seed in range(STARTS)], axis=0)
     start[s.population[~np.isnan(s.log_unit)]] = 0.0
     start[s.unit], start[s.clinician] = 0.0, 0.0
@@ -111,6 +132,39 @@ def laplace(compiled, model, study, design, threads: int = 1) -> Laplace | None:
             _ = each.coordinates
             return each
     return None
+
+
+def _by_part(compiled, model, study, structure, scale, density, threads: int) -> Laplace | None:
+    """By way of a part of the study; None where that does not lead to its mode."""
+    from ..sampling import compile_model
+
+    part = _part_of(study)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # cautions are given with the whole study
+        small = laplace(compile_model(model.build(part)), model, part, build_design(model, part)[0], threads)
+    if small is None or small.scale.size != scale.size:  # it may lack a level of a covariate, or a programme
+        return None
+    start = np.zeros(structure.size)
+    start[structure.population] = small.approximation.at.x[small.structure.population]
+    precision = small.approximation.precision * (study.n_clinicians / part.n_clinicians)
+    mode = marginal_mode(density, structure, start, scale, threads, near=precision)
+    found = None if mode is None else Laplace(compiled, density, structure, scale, mode, threads, small)
+    if found is not None:
+        _ = found.coordinates
+    return found
+
+
+def _part_of(study):
+    """About `PART` clinicians of a study: whole units drawn at random, or members of each where there are few large ones."""
+    unit = study.clinicians["unit"].to_numpy()
+    names, code, sizes = np.unique(unit, return_inverse=True, return_counts=True)
+    rng = np.random.default_rng(0)
+    if names.size * PART >= LEAST_UNITS * unit.size:
+        order = rng.permutation(names.size)
+        kept = np.isin(code, order[: int(np.searchsorted(np.cumsum(sizes[order]), PART)) + 1])
+    else:
+        kept = rng.permutation(unit.size) < PART
+    return study.without(np.flatnonzero(~kept))
 
 
 def from_draws(compiled, model, study, design, posterior):

@@ -167,8 +167,9 @@ def marginal_gradient(density, structure, at: Conditional, follows: Approximatio
 
 
 def marginal_mode(
-    density, structure, start: np.ndarray, scale: np.ndarray, threads: int = 1, held: np.ndarray | None = None
-) -> Approximation | None:
+    density, structure, start: np.ndarray, scale: np.ndarray, threads: int = 1, held: np.ndarray | None = None,
+    near: np.ndarray | None = None,
+) -> Approximation | None:  # fmt: skip
     """The population's marginal mode and curvature; None where none is found.
 
     Parameters
@@ -180,13 +181,15 @@ def marginal_mode(
     threads : int
     held : bool array (p), optional
         Parameters that stay where they are, with curvatures of 1.
+    near : array (p, p), optional
+        About the precision; where it is known, the search is near its end, and costs less.
     """
     s = structure
     held = np.zeros(s.population.size, bool) if held is None else held
     at = conditional_mode(density, s, start)
     if not np.isfinite(at.log_marginal):
         return None
-    radius, age, precision, before, short = 1.0, REFRESH, None, None, None
+    radius, age, precision, before, short = 1.0, REFRESH if near is None else 1, near, None, None
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(MOST_OUTER):
             follows = following(density, s, at.x, at.latent, pool.map)
@@ -203,7 +206,7 @@ def marginal_mode(
             step = vectors @ ((vectors.T @ (gradient * scale)) / np.maximum(np.abs(values), 0.3))
             decrement = np.sqrt(step @ (gradient * scale))
             if decrement < DONE:
-                return _with_precision(density, s, approximation, scale, held, pool)
+                return _with_precision(density, s, approximation, scale, held, pool, None if near is None else gradient)
             length = np.linalg.norm(step)
             while True:
                 short = step * min(1.0, radius / length)

@@ -22,11 +22,13 @@ from .inner import integrated
 from .laplace import Laplace
 from .surrogate import fitted
 
-PILOTS = 12  # points for each of the population's parameters that the polynomial is fitted to
+PILOTS = 4  # points for each of the population's parameters that the polynomial is fitted to at first
+MORE_PILOTS = 12  # ... and with the first proposals, where a better one is worth it
 LEAST_PILOTS = 64
-REFITS = 3  # of the polynomial, with the points of the greatest weights
-ENOUGH = 0.3  # effective share of the first proposals from which there is no refit
-FIRST = 0.3  # weight of the first of two sets of such points, which lie less well
+REFITS = 4  # of the polynomial, with the points of the greatest weights
+HOPED = 0.85  # effective share of the proposals after the first refit
+ENOUGH = 0.3  # ... from which there is no further one
+FIRST = 0.3  # weight of the first of several sets of such points, which lies less well
 CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
@@ -134,24 +136,25 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     """
     s = effects.structure
     rng = np.random.default_rng([seed, 1])
-    pilots = max(PILOTS * s.population.size, LEAST_PILOTS)
+    first, pilots = (max(each * s.population.size, LEAST_PILOTS) for each in (PILOTS, MORE_PILOTS))
     rows = _room(max(MOST_PROPOSALS * draws, pilots), s.size)
-    groups = [_group(FIRST, *_evaluated(effects, rng.standard_normal((pilots, s.population.size)), seed, 0))]
-    groups.append(_group(1.0, *_evaluated(effects, fitted(groups, rng).draw(pilots, rng), seed, 0)))
-    for again in range(REFITS, -1, -1):
-        surrogate = fitted(groups, rng)
+    groups = [_group(*_evaluated(effects, rng.standard_normal((first, s.population.size)), seed, 0))]
+    for refits in range(REFITS + 1):
+        surrogate = fitted([(FIRST if n == 0 < refits else 1.0, *group) for n, group in enumerate(groups)], rng)
         log_weights, made, wanted = np.empty(0), 0, max(draws // 4, pilots)
         while wanted > 0:
             points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows)
             log_weights = np.append(log_weights, [v.laplace + v.correction for v in values] - surrogate.log_density(points))
-            first, made = made == 0, made + wanted
+            begun, made = made > 0, made + wanted
             weights, k = smoothed(log_weights)
             effective = 1 / float(np.square(weights).sum())
-            if first and again and (effective < ENOUGH * made or k > HIGH_K - 0.1):
+            left = (draws - effective) / max(effective / made, LEAST_RATE)  # proposals, as they go
+            anew = left > draws / HOPED if refits == 0 else effective < ENOUGH * made
+            if not begun and refits < REFITS and (anew or k > HIGH_K - 0.1):
                 best = np.argsort(-weights)[:pilots]
-                groups.append(_group(1.0, points[best], [values[n] for n in best]))
+                groups.append(_group(points[best], [values[n] for n in best]))
                 break
-            wanted = min(MOST_PROPOSALS * draws - made, math.ceil((draws - effective) / max(effective / made, LEAST_RATE)))
+            wanted = min(MOST_PROPOSALS * draws - made, math.ceil(left))
         else:
             return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, made)
 
@@ -166,7 +169,7 @@ def _evaluated(effects, points, seed: int, made: int, rows=None):
     return points, values
 
 
-def _group(weight: float, y, values):
+def _group(y, values):
     """What the surrogate is fitted to: relative to the standard normal, without points at which nothing comes out."""
     kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace)]
     if not kept:
@@ -177,7 +180,7 @@ def _group(weight: float, y, values):
     y, values = y[kept], [values[n] for n in kept]
     ratio = np.array([v.laplace for v in values]) + 0.5 * np.square(y).sum(axis=1)
     scores = np.array([v.score for v in values]).reshape(y.shape) + y
-    return weight, y, ratio, scores, np.array([v.correction for v in values])
+    return y, ratio, scores, np.array([v.correction for v in values])
 
 
 def _room(count: int, size: int) -> np.ndarray:

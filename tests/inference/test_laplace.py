@@ -13,6 +13,8 @@ from scipy import special, stats
 from scipy.optimize import minimize_scalar
 
 from equipoise import CapacityModel, Score, datasets, simulate
+from equipoise.inference.laplace import laplace as laplacing
+from equipoise.inference.laplace import mode as laplacing_mode
 from equipoise.inference.laplace.coordinates import coordinates_of, in_coordinates, plain
 from equipoise.inference.laplace.density import _CALL, Density
 from equipoise.inference.laplace.draws import plain_draws
@@ -181,6 +183,68 @@ def test_the_better_of_two_modes_is_found():
     found = laplace(compiled, model, study, build_design(model, study)[0])
     names, slices, _ = compiled.shape_info
     assert found.approximation.at.x[slices[names.index("half_life_log__")]] < 0
+
+
+@pytest.mark.parametrize("units", [12, 2])
+def test_the_mode_of_a_large_study_is_found_by_way_of_a_part(monkeypatch, units):
+    """Of whole units, or where there are few of them of members of each."""
+    model = CapacityModel()
+    empty = datasets.design_study(clinicians=72, surveys=8, units=units, jitter=0.2, interventions={"course": "parallel"})
+    study = simulate(model, empty, {"level": 60.0, "half_life": 1.5, "total_sd": 16.0, "rate_sd": 0.2}, seed=3).study
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = compile_model(model.build(study))
+    design = build_design(model, study)[0]
+    whole = laplace(compiled, model, study, design)
+    monkeypatch.setattr(laplacing, "LARGE", 60)
+    monkeypatch.setattr(laplacing, "PART", 36)
+    monkeypatch.setattr(laplacing, "LEAST_UNITS", 4)
+    found = laplace(compiled, model, study, design)
+    assert whole.part is None and found.part is not None
+    part = found.part.structure
+    assert len(part.unit) == (6 if units == 12 else 2) and len(part.clinician) == 36
+    p, sd = found.structure.population, np.sqrt(np.diag(whole.covariance))
+    assert np.abs((found.approximation.at.x - whole.approximation.at.x)[p] / sd).max() < 0.1
+    np.testing.assert_allclose(np.sqrt(np.diag(found.covariance)), sd, rtol=0.1)
+    # whatever the part says, the posterior is the whole study's
+    mapped, own, y = Density(found.sampler()), Density(compiled), np.random.default_rng(1).normal(size=(2, found.structure.size))
+    logs = [np.linalg.slogdet(by_differences(found.coordinates.parameters, each))[1] for each in y]
+    apart = [mapped(each)[0] - own(found.coordinates.parameters(each))[0] - log for each, log in zip(y, logs, strict=True)]
+    np.testing.assert_allclose(apart[1], apart[0], atol=1e-5)
+
+
+def test_a_part_that_lacks_what_the_study_has_is_not_followed(small, monkeypatch):
+    monkeypatch.setattr(laplacing, "LARGE", 10)
+    real, lacking = laplacing.laplace, replace(small.found, scale=small.found.scale[1:])
+    monkeypatch.setattr(laplacing, "laplace", lambda *_: lacking)
+    found = real(small.compiled, small.model, small.study, small.design)
+    assert found.part is None
+    np.testing.assert_allclose(found.approximation.at.x, small.found.approximation.at.x)
+
+
+def test_standard_deviations_that_have_no_mode_are_held(small, monkeypatch):
+    s, density, scale = small.found.structure, small.found.density, small.found.scale
+    sds = ~np.isnan(s.log_unit)
+    start = np.zeros(s.size)
+    start[s.population] = small.found.approximation.at.x[s.population] * ~sds
+    found = marginal_mode(density, s, start, scale, held=sds)
+    np.testing.assert_allclose(found.at.x[s.population][sds], 0.0, atol=1e-12)
+    free = found.precision[np.ix_(~sds, ~sds)]
+    np.testing.assert_array_equal(found.precision[sds], np.eye(scale.size)[sds])
+    # nothing is left to gain by the others
+    gradient = laplacing_mode.marginal_gradient(density, s, found.at, found)[~sds]
+    assert gradient @ np.linalg.solve(free, gradient) < laplacing_mode.DONE**2
+
+    searched = []
+
+    def none_at_first(*given):
+        searched.append(given[-1])
+        return None if given[-1] is None else marginal_mode(*given)
+
+    monkeypatch.setattr(laplacing, "marginal_mode", none_at_first)
+    given = laplace(small.compiled, small.model, small.study, small.design)
+    assert searched[0] is None and searched[-1].tolist() == sds.tolist()
+    np.testing.assert_allclose(given.approximation.at.x[s.population][sds], 0.0, atol=1e-12)
 
 
 def test_a_density_that_is_nowhere_finite_has_no_approximation(small):
