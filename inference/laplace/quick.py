@@ -19,16 +19,16 @@ import numpy as np
 from ...datasets.errors import UserError
 from ..psis import HIGH_K, smoothed
 from .inner import integrated
-from .laplace import Laplace
+from .laplace import LARGE, Laplace
 from .surrogate import fitted
 
-PILOTS = 4  # points for each of the population's parameters that the polynomial is fitted to at first
-MORE_PILOTS = 12  # ... and with the first proposals, where a better one is worth it
+PILOTS = 12  # points for each of the population's parameters that the polynomial is fitted to
 LEAST_PILOTS = 64
-REFITS = 4  # of the polynomial, with the points of the greatest weights
-HOPED = 0.85  # effective share of the proposals after the first refit
-ENOUGH = 0.3  # ... from which there is no further one
+REFITS = 3  # of the polynomial, with the points of the greatest weights
+ENOUGH = 0.3  # effective share of the first proposals from which there is no refit
 FIRST = 0.3  # weight of the first of several sets of such points, which lies less well
+FEW_PILOTS = 4  # ... for each parameter in a large study, whose posterior is nearly normal: the first proposals are the other set,
+HOPED = 0.85  # where this effective share, hoped for from a better polynomial, makes one worth it
 CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
@@ -136,11 +136,15 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     """
     s = effects.structure
     rng = np.random.default_rng([seed, 1])
-    first, pilots = (max(each * s.population.size, LEAST_PILOTS) for each in (PILOTS, MORE_PILOTS))
+    p, large = s.population.size, s.unit_of.size >= LARGE
+    pilots = max(PILOTS * p, LEAST_PILOTS)
     rows = _room(max(MOST_PROPOSALS * draws, pilots), s.size)
-    groups = [_group(*_evaluated(effects, rng.standard_normal((first, s.population.size)), seed, 0))]
+    first = max(FEW_PILOTS * p, LEAST_PILOTS) if large else pilots
+    groups = [_group(*_evaluated(effects, rng.standard_normal((first, p)), seed, 0))]
+    if not large:
+        groups.append(_group(*_evaluated(effects, _fitted(groups, rng).draw(pilots, rng), seed, 0)))
     for refits in range(REFITS + 1):
-        surrogate = fitted([(FIRST if n == 0 < refits else 1.0, *group) for n, group in enumerate(groups)], rng)
+        surrogate = _fitted(groups, rng)
         log_weights, made, wanted = np.empty(0), 0, max(draws // 4, pilots)
         while wanted > 0:
             points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows)
@@ -149,7 +153,7 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             weights, k = smoothed(log_weights)
             effective = 1 / float(np.square(weights).sum())
             left = (draws - effective) / max(effective / made, LEAST_RATE)  # proposals, as they go
-            anew = left > draws / HOPED if refits == 0 else effective < ENOUGH * made
+            anew = left > draws / HOPED if large and refits == 0 else effective < ENOUGH * made
             if not begun and refits < REFITS and (anew or k > HIGH_K - 0.1):
                 best = np.argsort(-weights)[:pilots]
                 groups.append(_group(points[best], [values[n] for n in best]))
@@ -157,6 +161,10 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             wanted = min(MOST_PROPOSALS * draws - made, math.ceil(left))
         else:
             return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, made)
+
+
+def _fitted(groups, rng):
+    return fitted([(FIRST if n == 0 else 1.0, *group) for n, group in enumerate(groups)], rng)
 
 
 def _evaluated(effects, points, seed: int, made: int, rows=None):

@@ -1,0 +1,66 @@
+"""`equipoise run --quick` with all estimands, by the size of the study: seconds, processor seconds and peak memory.
+
+    python -P benchmarks/large/quick.py                    # 1,000, 5,000, 20,000 and 50,000 clinicians, 20 surveys each
+    python -P benchmarks/large/quick.py --sizes 1000 5000
+
+Each size is a process of its own, from the files to the report; 400 draws. The slope is that of log seconds on log rows from the smallest
+size to the largest. The first run of all compiles for about a minute; ``--warm`` runs the smallest size once before.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from make_study import make
+
+SURVEYS = 20
+ESTIMANDS = "\n[estimands]\nhorizon = 26.0\nthreshold = 40.0\n"
+
+
+def measured(folder: Path, clinicians: int) -> dict:
+    file = folder / "quick.toml"
+    if not file.is_file():
+        made = make(folder, clinicians, SURVEYS)
+        file.write_text(made.read_text(encoding="utf-8") + ESTIMANDS, encoding="utf-8")
+    started = time.perf_counter()
+    child = subprocess.Popen([sys.executable, "-P", "-m", "equipoise", "run", str(file), "--quick", "--fresh"])
+    _, status, used = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"{clinicians} clinicians: `equipoise run --quick` failed.")
+    return {
+        "clinicians": clinicians, "wall": time.perf_counter() - started, "cpu": used.ru_utime + used.ru_stime,
+        "peak": used.ru_maxrss / 2**20,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 5_000, 20_000, 50_000])
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "equipoise-large")
+    parser.add_argument("--warm", action="store_true")
+    asked = parser.parse_args()
+    sizes = sorted(asked.sizes)
+    if asked.warm:
+        measured(asked.folder / str(sizes[0]), sizes[0])
+    found = []
+    for size in sizes:
+        found.append(measured(asked.folder / str(size), size))
+        print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+    print("| clinicians x surveys | s | CPU s | peak GiB |\n|---|---:|---:|---:|")
+    for each in found:
+        print(f"| {each['clinicians']:,} x {SURVEYS} | {each['wall']:.0f} | {each['cpu']:.0f} | {each['peak']:.2f} |")
+    if len(found) > 1:
+        rows = math.log(found[-1]["clinicians"] / found[0]["clinicians"])
+        slopes = [math.log(found[-1][kind] / found[0][kind]) / rows for kind in ("wall", "cpu")]
+        print("\nSlope of log time on log rows: {:.2f} by the clock, {:.2f} of processor time.".format(*slopes))
+
+
+if __name__ == "__main__":
+    main()
