@@ -14,7 +14,7 @@ from equipoise.inference import store
 from equipoise.inference.approximate import approximate, recorded
 from equipoise.inference.laplace import quick
 from equipoise.inference.laplace.density import Expansion
-from equipoise.inference.laplace.laplace import laplace
+from equipoise.inference.laplace.laplace import LARGE, laplace
 from equipoise.inference.laplace.quick import Effects, Quick, Value, _resampled, quick_posterior
 from equipoise.inference.psis import HIGH_K, smoothed
 from equipoise.inference.sampling import Sampling, compile_model, sample, well_scaled
@@ -121,12 +121,13 @@ class Toy:
     What is said to be Laplace's value errs, and the correction makes it good.
     """
 
-    def __init__(self, log, slope, p):
-        self.structure = SimpleNamespace(population=np.arange(p), size=p + 1)
-        self.log, self.slope = log, slope
+    def __init__(self, log, slope, p, clinicians=1):
+        self.structure = SimpleNamespace(population=np.arange(p), size=p + 1, unit_of=np.zeros(clinicians, int))
+        self.log, self.slope, self.points = log, slope, 0
 
     def at(self, points, seeds, keep=True):
         for y, seed in zip(points, seeds, strict=True):
+            self.points += 1
             error = 0.1 * np.square(y).sum()
             effect = np.random.default_rng(seed).standard_normal()
             yield Value(float(self.log(y).sum()) - error, error, self.slope(y) - 0.2 * y, np.append(y, effect) if keep else None)
@@ -167,6 +168,23 @@ def test_skewed_marginals_have_their_moments():
     assert np.unique(effect).size == np.unique(found.chosen).size and abs(effect.mean()) < 4 * error and abs(effect.std() - 1) < 3 * error
     again = quick_posterior(Toy(*skewed(), p), 3000, 1)
     np.testing.assert_array_equal(again.draws[again.chosen], found.draws[found.chosen])
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_large_study_needs_fewer_points(flat):
+    """Where its posterior is nearly normal; elsewhere it gets as good a polynomial as a small one."""
+    p = 20
+    log, slope = skewed()
+    if flat:
+        log, slope = lambda y: -0.5 * 1.2 * (y - 0.1) ** 2, lambda y: -1.2 * (y - 0.1)
+    small, large = Toy(log, slope, p), Toy(log, slope, p, LARGE)
+    found = [quick_posterior(toy, 500, 1) for toy in (small, large)]
+    assert all(each.pareto_k < 0.7 and each.effective > 0.5 * each.proposals for each in found)
+    assert large.points < (0.8 if flat else 1.2) * small.points
+    draws = found[1].draws[found[1].chosen][:, :p]
+    mean, variance = (0.1, 1 / 1.2) if flat else (0.0, SHARES @ (MEANS**2 + SDS**2))
+    assert np.abs(draws.mean(axis=0) - mean).max() < 4.5 * np.sqrt(variance * 2 / 500)
+    assert abs(draws.var(axis=0).mean() / variance - 1) < 0.05
 
 
 def test_tails_that_are_missed_show_in_pareto_k():
