@@ -43,7 +43,7 @@ class Sampling:
     def longer(self, numbers: int) -> Sampling:
         """The settings of a third try, for a model that records so many numbers of a draw."""
         room = int(MOST_NUMBERS // (numbers * self.draws * self.chains))
-        return replace(self, thin=min(MORE, max(room, 1)))
+        return replace(self, tune=2 * self.tune, thin=min(MORE, max(room, 1)))
 
 
 def compile_model(pymc_model):
