@@ -18,6 +18,8 @@ LEAST = 4.0  # below the median of the log ratio, that it counts at least: no re
 CAP = 0.999  # the share of the base's points whose ratios count in full
 FURTHEST = 3.0  # standard deviations of the points fitted to, beyond which a polynomial would run away
 POOL = 50_000  # points of the base at a time from which draws are chosen
+MOST_LEFT = 0.3  # of corrections, in which a fit of them errs
+LEAST_FREE = 1e-3
 REBASED = 2  # times that the base is moved to where the draws are
 
 
@@ -123,6 +125,32 @@ def fitted(groups, rng: np.random.Generator) -> Surrogate:
     middle, reach = y.mean(axis=0), FURTHEST * y.std(axis=0)
     box = np.stack([middle - reach, middle + reach])
     return Surrogate(linear + more[:p], quadratic, cubic.reshape(p, p), quartic, box, np.zeros(p), np.eye(p)).bounded(rng)
+
+
+def fitted_corrections(groups):
+    """What the expansion's next terms add, as a function of the point: quadratic, without products; None where they are not of this form.
+
+    Parameters
+    ----------
+    groups
+        As in `fitted`.
+    """
+    weights = np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])[:, None]
+    rows = weights * _squares(np.concatenate([y for _, y, *_ in groups]))
+    wanted = weights[:, 0] * np.concatenate([correction for *_, correction in groups])
+    if len(rows) <= rows.shape[1]:
+        return None
+    found = np.linalg.lstsq(rows, wanted, rcond=None)[0]
+    # each point's distance from the fit to all others
+    own = np.einsum("ij,ji->i", rows, np.linalg.pinv(rows))
+    left = (wanted - rows @ found) / np.maximum(1 - own, LEAST_FREE)
+    if not np.sqrt(np.mean(np.square(left))) < MOST_LEFT * weights.max():
+        return None
+    return lambda y: _squares(y) @ found
+
+
+def _squares(y):
+    return np.concatenate([np.ones((len(y), 1)), y, np.square(y)], axis=1)
 
 
 def _features(y):
