@@ -21,7 +21,7 @@ from ...datasets.errors import UserError
 from ..psis import HIGH_K, smoothed
 from .inner import briefly_integrated, integrated
 from .laplace import LARGE, Laplace
-from .surrogate import fitted, fitted_corrections
+from .surrogate import fitted
 
 PILOTS = 12  # points for each of the population's parameters that the polynomial is fitted to
 LEAST_PILOTS = 64
@@ -30,6 +30,7 @@ ENOUGH = 0.3  # effective share of the first proposals from which there is no re
 FIRST = 0.3  # weight of the first of several sets of such points, which lies less well
 FEW_PILOTS = 4  # ... for each parameter in a large study, whose posterior is nearly normal: the first proposals are the other set,
 HOPED = 0.85  # where this effective share, hoped for from a better polynomial, makes one worth it
+MOST_LEFT = 0.4  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
 CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
@@ -159,13 +160,13 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     batch = max(draws // 4, first)
     groups = [_group(*_evaluated(effects, rng.standard_normal((first, p)), seed, 0))]
     if not large:
-        groups.append(_group(*_evaluated(effects, fitted(_weighted(groups), rng).draw(pilots, rng), seed, 0)))
+        groups.append(_group(*_evaluated(effects, fitted(_weighted(groups, FIRST), rng).draw(pilots, rng), seed, 0)))
     for refits in range(REFITS + 1):
-        surrogate = fitted(_weighted(groups), rng)
-        corrections = fitted_corrections(_weighted(groups)) if large else None
+        surrogate = fitted(_weighted(groups, 1.0 if large and not refits else FIRST), rng)
+        brief = large and surrogate.left < MOST_LEFT
         log_weights, made, wanted = np.empty(0), 0, batch
         while wanted > 0:
-            points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows, corrections)
+            points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows, surrogate.correction if brief else None)
             log_weights = np.append(log_weights, [v.laplace + v.correction for v in values] - surrogate.log_density(points))
             begun, made = made > 0, made + wanted
             weights, k = smoothed(log_weights)
@@ -173,8 +174,8 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             left = (draws - effective) / max(effective / made, LEAST_RATE)  # proposals, as they go
             anew = left > draws / HOPED if large and refits == 0 else effective < ENOUGH * made
             if not begun and refits < REFITS and (anew or k > HIGH_K - 0.1):
-                best = np.argsort(-weights)[: pilots if corrections is None else first]
-                values = [values[n] for n in best] if corrections is None else _evaluated(effects, points[best], seed, 0)[1]
+                best = np.argsort(-weights)[: first if brief else pilots]
+                values = _evaluated(effects, points[best], seed, 0)[1] if brief else [values[n] for n in best]
                 groups.append(_group(points[best], values))
                 break
             wanted = min(MOST_PROPOSALS * draws - made, math.ceil(left))
@@ -182,22 +183,22 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, made)
 
 
-def _weighted(groups):
-    return [(FIRST if n == 0 else 1.0, *group) for n, group in enumerate(groups)]
+def _weighted(groups, first):
+    return [(first if n == 0 else 1.0, *group) for n, group in enumerate(groups)]
 
 
 def _evaluated(effects, points, seed: int, made: int, rows=None, corrections=None):
     """The points and what comes out there; draws of the effects fill ``rows`` from ``made`` on.
 
-    Given ``corrections`` as a function of the points, in brief.
+    Given what the ``corrections`` are expected to be, as a function of the points, in brief.
     """
     values, seeds = [], ([seed, 2, made + n] for n in range(len(points)))
-    brief = {} if corrections is None else {"brief": True}
-    expected = None if corrections is None else corrections(points)
-    for n, value in enumerate(effects.at(points, seeds, rows is not None, **brief)):
+    brief = corrections is not None
+    expected = corrections(points) if brief else np.zeros(len(points))
+    for n, value in enumerate(effects.at(points, seeds, rows is not None, *([True] if brief else []))):
         if rows is not None:
             rows[made + n] = value.draw
-        values.append(replace(value, draw=None, correction=value.correction if expected is None else expected[n]))
+        values.append(replace(value, draw=None, correction=value.correction + expected[n]))
     return points, values
 
 

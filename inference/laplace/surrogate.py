@@ -18,8 +18,6 @@ LEAST = 4.0  # below the median of the log ratio, that it counts at least: no re
 CAP = 0.999  # the share of the base's points whose ratios count in full
 FURTHEST = 3.0  # standard deviations of the points fitted to, beyond which a polynomial would run away
 POOL = 50_000  # points of the base at a time from which draws are chosen
-MOST_LEFT = 0.3  # of corrections, in which a fit of them errs
-LEAST_FREE = 1e-3
 REBASED = 2  # times that the base is moved to where the draws are
 
 
@@ -40,6 +38,10 @@ class Surrogate:
         Of the base.
     root : array (p, p)
         Lower triangular factor of its covariance.
+    corrections : array (2, p)
+        What Laplace's next terms have of ``linear`` and of the diagonal of ``quadratic``.
+    left : float
+        Standard deviation of what is left of Laplace's next terms at a point by what the other points tell of them.
     low, high : float
         Between which the log ratio of the density to the base is kept.
     """
@@ -51,6 +53,8 @@ class Surrogate:
     box: np.ndarray
     mean: np.ndarray
     root: np.ndarray
+    corrections: np.ndarray
+    left: float
     low: float = -np.inf
     high: float = np.inf
 
@@ -60,6 +64,11 @@ class Surrogate:
         squares = np.square(y)
         found = y @ self.linear + ((y @ self.quadratic.T) * y).sum(axis=1)
         return found + ((squares @ self.cubic) * y).sum(axis=1) + np.square(squares) @ self.quartic
+
+    def correction(self, y: np.ndarray) -> np.ndarray:
+        """What Laplace's next terms are expected to add at points (n, p), up to a constant."""
+        y = np.clip(y, *self.box)
+        return y @ self.corrections[0] + np.square(y) @ self.corrections[1]
 
     def log_density(self, y: np.ndarray) -> np.ndarray:
         """Of the points that `draw` gives, up to a constant."""
@@ -117,6 +126,11 @@ def fitted(groups, rng: np.random.Generator) -> Surrogate:
     p = y.shape[1]
     found = _ridge(rows, wanted, RIDGE)
     more = _ridge(simple, corrections, CORRECTION_RIDGE)
+    # without each point itself: what is left of it, over the share of it that it does not explain itself
+    simple, weights = np.concatenate(simple), np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])
+    known = np.linalg.inv(simple.T @ simple + CORRECTION_RIDGE * np.eye(2 * p))
+    apart = (np.concatenate(corrections) - simple @ more) / (1 - np.einsum("ij,jk,ik->i", simple, known, simple))
+    left = float(np.sqrt(np.average(np.square(apart / weights), weights=weights**2)))
     pairs, every = np.triu_indices(p), np.arange(p)
     linear, upper, cubic, quartic = np.split(found, np.cumsum([p, pairs[0].size, p * p]))
     quadratic = np.zeros((p, p))
@@ -124,33 +138,10 @@ def fitted(groups, rng: np.random.Generator) -> Surrogate:
     quadratic[every, every] += more[p:]
     middle, reach = y.mean(axis=0), FURTHEST * y.std(axis=0)
     box = np.stack([middle - reach, middle + reach])
-    return Surrogate(linear + more[:p], quadratic, cubic.reshape(p, p), quartic, box, np.zeros(p), np.eye(p)).bounded(rng)
-
-
-def fitted_corrections(groups):
-    """What the expansion's next terms add, as a function of the point: quadratic, without products; None where they are not of this form.
-
-    Parameters
-    ----------
-    groups
-        As in `fitted`.
-    """
-    weights = np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])[:, None]
-    rows = weights * _squares(np.concatenate([y for _, y, *_ in groups]))
-    wanted = weights[:, 0] * np.concatenate([correction for *_, correction in groups])
-    if len(rows) <= rows.shape[1]:
-        return None
-    found = np.linalg.lstsq(rows, wanted, rcond=None)[0]
-    # each point's distance from the fit to all others
-    own = np.einsum("ij,ji->i", rows, np.linalg.pinv(rows))
-    left = (wanted - rows @ found) / np.maximum(1 - own, LEAST_FREE)
-    if not np.sqrt(np.mean(np.square(left))) < MOST_LEFT * weights.max():
-        return None
-    return lambda y: _squares(y) @ found
-
-
-def _squares(y):
-    return np.concatenate([np.ones((len(y), 1)), y, np.square(y)], axis=1)
+    start = Surrogate(
+        linear + more[:p], quadratic, cubic.reshape(p, p), quartic, box, np.zeros(p), np.eye(p), more.reshape(2, p), left
+    )  # fmt: skip
+    return start.bounded(rng)
 
 
 def _features(y):
