@@ -38,12 +38,12 @@ class Surrogate:
         Of the base.
     root : array (p, p)
         Lower triangular factor of its covariance.
-    corrections : array (2, p)
+    low, high : float
+        Between which the log ratio of the density to the base is kept.
+    corrections : array (2, p), optional
         What Laplace's next terms have of ``linear`` and of the diagonal of ``quadratic``.
     left : float
         Standard deviation of what is left of Laplace's next terms at a point by what the other points tell of them.
-    low, high : float
-        Between which the log ratio of the density to the base is kept.
     """
 
     linear: np.ndarray
@@ -53,10 +53,10 @@ class Surrogate:
     box: np.ndarray
     mean: np.ndarray
     root: np.ndarray
-    corrections: np.ndarray
-    left: float
     low: float = -np.inf
     high: float = np.inf
+    corrections: np.ndarray | None = None
+    left: float = np.inf
 
     def polynomial(self, y: np.ndarray) -> np.ndarray:
         """At points (n, p); outside the box it goes on as it is at its edge."""
@@ -139,7 +139,8 @@ def fitted(groups, rng: np.random.Generator) -> Surrogate:
     middle, reach = y.mean(axis=0), FURTHEST * y.std(axis=0)
     box = np.stack([middle - reach, middle + reach])
     start = Surrogate(
-        linear + more[:p], quadratic, cubic.reshape(p, p), quartic, box, np.zeros(p), np.eye(p), more.reshape(2, p), left
+        linear + more[:p], quadratic, cubic.reshape(p, p), quartic, box, np.zeros(p), np.eye(p),
+        corrections=more.reshape(2, p), left=left,
     )  # fmt: skip
     return start.bounded(rng)
 
