@@ -7,7 +7,7 @@ import xarray as xr
 
 from ..datasets.errors import UserError
 from .cluster import client_in_use
-from .cores import available_cores
+from .cores import available_cores, one_blas_thread
 from .laplace.density import Expansion
 from .laplace.laplace import laplace
 from .laplace.on_workers import EffectsOnWorkers
@@ -23,6 +23,7 @@ APPROXIMATE = (
 FEW = 100  # effective draws below which means are not to be trusted either
 
 
+@one_blas_thread
 def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.DataTree, dict, list[str]]:
     """One chain of independent draws by importance sampling.
 

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from .cluster import client_in_use
-from .cores import available_cores
+from .cores import available_cores, one_blas_thread
 
 # From this acceptance target on, as in further tries, trajectories are doubled once more after they turn: the U-turn criterion
 # is ruled by the many well-scaled directions and may stop too early for a slow one, such as a standard deviation near zero.
@@ -60,6 +60,7 @@ def compile_model(pymc_model):
         return compile_callbacks(pymc_model)
 
 
+@one_blas_thread
 def well_scaled(compiled, model, study, design=None, threads: int = 1):
     """The compiled model in coordinates in which Laplace's approximation of its posterior is a standard normal.
 
@@ -73,6 +74,7 @@ def well_scaled(compiled, model, study, design=None, threads: int = 1):
     return compiled if found is None else found.sampler()
 
 
+@one_blas_thread
 def scaled_by(compiled, model, study, posterior):
     """The compiled model in coordinates in which draws of an earlier try are about standard normal.
 
@@ -85,6 +87,7 @@ def scaled_by(compiled, model, study, posterior):
     return from_draws(compiled, model, study, build_design(model, study)[0], posterior)
 
 
+@one_blas_thread
 def sample(
     compiled, settings: Sampling, progress: bool = True, cores: int | None = None, source: tuple | None = None,
     meanwhile: Callable[[], object] | None = None,

@@ -22,6 +22,7 @@ MOST_STEP = 3.0  # conditional standard deviations an effect may move at once
 MOST_OUTER = 25
 REFRESH = 4  # steps after which the population's second derivatives are worked out anew
 DONE = 0.03  # Newton decrement (posterior standard deviations still to go) that ends the search
+NEARLY = 0.2  # ... in a study so large that its effects' third derivatives hide where it ends, and that what is left matters little
 NEAR = 3.0  # ... that will do where the search cannot go on, as where a variance goes to zero
 
 
@@ -189,7 +190,7 @@ def marginal_mode(
     at = conditional_mode(density, s, start)
     if not np.isfinite(at.log_marginal):
         return None
-    radius, age, precision, before, short = 1.0, REFRESH if near is None else 1, near, None, None
+    radius, age, precision, before, short = 1.0, REFRESH if near is None else -REFRESH, near, None, None
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(MOST_OUTER):
             follows = following(density, s, at.x, at.latent, pool.map)
@@ -205,7 +206,7 @@ def marginal_mode(
             values, vectors = np.linalg.eigh(precision * np.outer(scale, scale))
             step = vectors @ ((vectors.T @ (gradient * scale)) / np.maximum(np.abs(values), 0.3))
             decrement = np.sqrt(step @ (gradient * scale))
-            if decrement < DONE:
+            if decrement < (DONE if near is None else NEARLY):
                 return _with_precision(density, s, approximation, scale, held, pool, None if near is None else gradient)
             length = np.linalg.norm(step)
             while True:

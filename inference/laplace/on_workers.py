@@ -32,10 +32,10 @@ class EffectsOnWorkers(Effects):
         super().__init__(found)
         self.client, self.source = client, Source(model, study, coordinates_of(self.compiled))
 
-    def at(self, points: np.ndarray, seeds: Iterable, keep: bool = True) -> Iterator[Value]:
+    def at(self, points: np.ndarray, seeds: Iterable, keep: bool = True, brief: bool = False) -> Iterator[Value]:
         """Values at points (n, p) of the population's parameters, in order; see `Effects.at`."""
         threads = max(sum(self.client.nthreads().values()), 1)
-        jobs = batches(points, list(seeds), keep, SHARES * threads, self.structure.size)
+        jobs = batches(points, list(seeds), (keep, brief), SHARES * threads, self.structure.size)
         early: dict[int, list[Value]] = {}
         following = 0
         for number, values in share_out(self.client, values_at, (self.source.key, self.source), jobs, 2 * threads):
@@ -45,11 +45,11 @@ class EffectsOnWorkers(Effects):
                 following += 1
 
 
-def batches(points, seeds, keep: bool, count: int, size: int) -> list:
+def batches(points, seeds, how: tuple[bool, bool], count: int, size: int) -> list:
     """Points with their seeds in about so many numbered batches, smaller ones where draws (of this size) are large."""
     each = max(1, min(-(-len(points) // count), MOST_NUMBERS // size))
     starts = range(0, len(points), each)
-    return [(n, (points[a : a + each], seeds[a : a + each], keep)) for n, a in enumerate(starts)]
+    return [(n, (points[a : a + each], seeds[a : a + each], *how)) for n, a in enumerate(starts)]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class _Made:
 
 
 def values_at(given, batch) -> list[Value]:
-    """On a worker: ``given`` is a `Source` with its key, ``batch`` points, seeds, and whether draws are wanted."""
+    """On a worker: ``given`` is a `Source` with its key, ``batch`` the arguments of `Effects.at`."""
     key, source = given
     effects = prepared(f"effects {key}", _effects, source)
     return list(effects.at(*batch))

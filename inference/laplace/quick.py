@@ -13,12 +13,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from ...datasets.errors import UserError
 from ..psis import HIGH_K, smoothed
-from .inner import integrated
+from .inner import briefly_integrated, integrated
 from .laplace import LARGE, Laplace
 from .surrogate import fitted
 
@@ -29,6 +30,7 @@ ENOUGH = 0.3  # effective share of the first proposals from which there is no re
 FIRST = 0.3  # weight of the first of several sets of such points, which lies less well
 FEW_PILOTS = 4  # ... for each parameter in a large study, whose posterior is nearly normal: the first proposals are the other set,
 HOPED = 0.85  # where this effective share, hoped for from a better polynomial, makes one worth it
+MOST_LEFT = 0.4  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
 CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
@@ -46,7 +48,7 @@ class Value:
     correction : float
         What the expansion's next terms add.
     score : array (p)
-        Derivatives of ``laplace``, as `integrated` finds them.
+        Derivatives of ``laplace``, as `integrated` finds them; 0 in brief.
     draw : array (size) or None
         The sampler's coordinates with one draw of the effects.
     """
@@ -95,7 +97,7 @@ class Effects:
         self._call = np.array([self.compiled.compiled_logp_func.address, self.compiled.user_data.ctypes.data], np.int64)
         self._places = tuple(np.ascontiguousarray(places.T) for places in (self.structure.unit, self.structure.clinician))
 
-    def at(self, points: np.ndarray, seeds: Iterable, keep: bool = True) -> Iterator[Value]:
+    def at(self, points: np.ndarray, seeds: Iterable, keep: bool = True, brief: bool = False) -> Iterator[Value]:
         """Values at points (n, p) of the population's parameters, in order.
 
         Parameters
@@ -105,16 +107,31 @@ class Effects:
             Of the draws of the effects.
         keep : bool
             Whether draws are wanted.
+        brief : bool
+            By Laplace's method alone: without corrections and scores, and with effects whose mean is as far from their mode as it is at
+            the centre of the population's parameters.
         """
+        shift = self._shift if brief else None
         with ThreadPoolExecutor(self.threads) as pool:
-            yield from pool.map(lambda point, seed: self._one(point, seed, keep), points, seeds)
+            yield from pool.map(lambda point, seed: self._one(point, seed, keep, shift), points, seeds)
 
-    def _one(self, point, seed, keep) -> Value:
+    @cached_property
+    def _shift(self) -> np.ndarray:
+        s = self.structure
+        mode, mean = np.zeros(s.size), np.empty(s.size)
+        integrated(self._call, mode, *self._places, s.unit_of, CLOSE, np.zeros(s.size), mean, np.empty(s.size))
+        return mean - mode
+
+    def _one(self, point, seed, keep, shift) -> Value:
         s = self.structure
         y, draw, score = np.zeros(s.size), np.empty(s.size), np.zeros(s.size)
         y[s.population] = point
         normals = np.random.default_rng(seed).standard_normal(s.size)
-        laplace, correction = integrated(self._call, y, *self._places, s.unit_of, CLOSE, normals, draw, score)
+        given = self._call, y, *self._places, s.unit_of, CLOSE
+        if shift is None:
+            laplace, correction = integrated(*given, normals, draw, score)
+        else:
+            laplace, correction = briefly_integrated(*given, shift, normals, draw), 0.0
         return Value(laplace, correction, score[s.population], draw if keep else None)
 
 
@@ -140,14 +157,16 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     pilots = max(PILOTS * p, LEAST_PILOTS)
     rows = _room(max(MOST_PROPOSALS * draws, pilots), s.size)
     first = max(FEW_PILOTS * p, LEAST_PILOTS) if large else pilots
+    batch = max(draws // 4, first)
     groups = [_group(*_evaluated(effects, rng.standard_normal((first, p)), seed, 0))]
     if not large:
-        groups.append(_group(*_evaluated(effects, _fitted(groups, rng).draw(pilots, rng), seed, 0)))
+        groups.append(_group(*_evaluated(effects, fitted(_weighted(groups, FIRST), rng).draw(pilots, rng), seed, 0)))
     for refits in range(REFITS + 1):
-        surrogate = _fitted(groups, rng)
-        log_weights, made, wanted = np.empty(0), 0, max(draws // 4, pilots)
+        surrogate = fitted(_weighted(groups, 1.0 if large and not refits else FIRST), rng)
+        brief = large and surrogate.left < MOST_LEFT
+        log_weights, made, wanted = np.empty(0), 0, batch
         while wanted > 0:
-            points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows)
+            points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows, surrogate.correction if brief else None)
             log_weights = np.append(log_weights, [v.laplace + v.correction for v in values] - surrogate.log_density(points))
             begun, made = made > 0, made + wanted
             weights, k = smoothed(log_weights)
@@ -155,25 +174,31 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             left = (draws - effective) / max(effective / made, LEAST_RATE)  # proposals, as they go
             anew = left > draws / HOPED if large and refits == 0 else effective < ENOUGH * made
             if not begun and refits < REFITS and (anew or k > HIGH_K - 0.1):
-                best = np.argsort(-weights)[:pilots]
-                groups.append(_group(points[best], [values[n] for n in best]))
+                best = np.argsort(-weights)[: first if brief else pilots]
+                values = _evaluated(effects, points[best], seed, 0)[1] if brief else [values[n] for n in best]
+                groups.append(_group(points[best], values))
                 break
             wanted = min(MOST_PROPOSALS * draws - made, math.ceil(left))
         else:
             return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, made)
 
 
-def _fitted(groups, rng):
-    return fitted([(FIRST if n == 0 else 1.0, *group) for n, group in enumerate(groups)], rng)
+def _weighted(groups, first):
+    return [(first if n == 0 else 1.0, *group) for n, group in enumerate(groups)]
 
 
-def _evaluated(effects, points, seed: int, made: int, rows=None):
-    """The points and what comes out there; draws of the effects fill ``rows`` from ``made`` on."""
-    values = []
-    for n, value in enumerate(effects.at(points, ([seed, 2, made + n] for n in range(len(points))), rows is not None)):
+def _evaluated(effects, points, seed: int, made: int, rows=None, corrections=None):
+    """The points and what comes out there; draws of the effects fill ``rows`` from ``made`` on.
+
+    Given what the ``corrections`` are expected to be, as a function of the points, in brief.
+    """
+    values, seeds = [], ([seed, 2, made + n] for n in range(len(points)))
+    brief = corrections is not None
+    expected = corrections(points) if brief else np.zeros(len(points))
+    for n, value in enumerate(effects.at(points, seeds, rows is not None, *([True] if brief else []))):
         if rows is not None:
             rows[made + n] = value.draw
-        values.append(replace(value, draw=None))
+        values.append(replace(value, draw=None, correction=value.correction + expected[n]))
     return points, values
 
 

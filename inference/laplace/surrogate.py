@@ -40,6 +40,10 @@ class Surrogate:
         Lower triangular factor of its covariance.
     low, high : float
         Between which the log ratio of the density to the base is kept.
+    corrections : array (2, p), optional
+        What Laplace's next terms have of ``linear`` and of the diagonal of ``quadratic``.
+    left : float
+        Standard deviation of what is left of Laplace's next terms at a point by what the other points tell of them.
     """
 
     linear: np.ndarray
@@ -51,6 +55,8 @@ class Surrogate:
     root: np.ndarray
     low: float = -np.inf
     high: float = np.inf
+    corrections: np.ndarray | None = None
+    left: float = np.inf
 
     def polynomial(self, y: np.ndarray) -> np.ndarray:
         """At points (n, p); outside the box it goes on as it is at its edge."""
@@ -58,6 +64,11 @@ class Surrogate:
         squares = np.square(y)
         found = y @ self.linear + ((y @ self.quadratic.T) * y).sum(axis=1)
         return found + ((squares @ self.cubic) * y).sum(axis=1) + np.square(squares) @ self.quartic
+
+    def correction(self, y: np.ndarray) -> np.ndarray:
+        """What Laplace's next terms are expected to add at points (n, p), up to a constant."""
+        y = np.clip(y, *self.box)
+        return y @ self.corrections[0] + np.square(y) @ self.corrections[1]
 
     def log_density(self, y: np.ndarray) -> np.ndarray:
         """Of the points that `draw` gives, up to a constant."""
@@ -115,6 +126,11 @@ def fitted(groups, rng: np.random.Generator) -> Surrogate:
     p = y.shape[1]
     found = _ridge(rows, wanted, RIDGE)
     more = _ridge(simple, corrections, CORRECTION_RIDGE)
+    # without each point itself: what is left of it, over the share of it that it does not explain itself
+    simple, weights = np.concatenate(simple), np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])
+    known = np.linalg.inv(simple.T @ simple + CORRECTION_RIDGE * np.eye(2 * p))
+    apart = (np.concatenate(corrections) - simple @ more) / (1 - np.einsum("ij,jk,ik->i", simple, known, simple))
+    left = float(np.sqrt(np.average(np.square(apart / weights), weights=weights**2)))
     pairs, every = np.triu_indices(p), np.arange(p)
     linear, upper, cubic, quartic = np.split(found, np.cumsum([p, pairs[0].size, p * p]))
     quadratic = np.zeros((p, p))
@@ -122,7 +138,11 @@ def fitted(groups, rng: np.random.Generator) -> Surrogate:
     quadratic[every, every] += more[p:]
     middle, reach = y.mean(axis=0), FURTHEST * y.std(axis=0)
     box = np.stack([middle - reach, middle + reach])
-    return Surrogate(linear + more[:p], quadratic, cubic.reshape(p, p), quartic, box, np.zeros(p), np.eye(p)).bounded(rng)
+    start = Surrogate(
+        linear + more[:p], quadratic, cubic.reshape(p, p), quartic, box, np.zeros(p), np.eye(p),
+        corrections=more.reshape(2, p), left=left,
+    )  # fmt: skip
+    return start.bounded(rng)
 
 
 def _features(y):

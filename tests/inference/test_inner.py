@@ -141,6 +141,19 @@ def test_scores_are_derivatives_of_laplaces_value():
         np.testing.assert_allclose((score + follows)[s.population], (there - back) / (2 * h), atol=0.02)
 
 
+def test_in_brief_laplaces_value_and_the_draws_are_the_same():
+    found = of_study(4, 20, 2)
+    s, effects = found.structure, Effects(found, threads=2)
+    points = np.concatenate([np.zeros((1, s.population.size)), np.random.default_rng(4).standard_normal((4, s.population.size))])
+    whole, brief = (list(effects.at(points, range(len(points)), brief=brief)) for brief in (False, True))
+    np.testing.assert_allclose([v.laplace for v in brief], [v.laplace for v in whole], atol=2e-3)
+    assert all(v.correction == 0 and (v.score == 0).all() for v in brief)
+    np.testing.assert_allclose(brief[0].draw, whole[0].draw, atol=1e-3)
+    apart = np.array([b.draw - w.draw for b, w in zip(brief, whole, strict=True)])
+    assert np.abs(apart).max() < 0.3 and np.abs(apart).mean() < 0.03  # where the mean's distance from the mode is not the centre's
+    assert [v.laplace for v in effects.at(np.full((1, s.population.size), 1e4), [0], brief=True)] == [-np.inf]
+
+
 # --- densities whose expansion is known ---------------------------------------------------------------------------------
 
 

@@ -123,14 +123,18 @@ class Toy:
 
     def __init__(self, log, slope, p, clinicians=1):
         self.structure = SimpleNamespace(population=np.arange(p), size=p + 1, unit_of=np.zeros(clinicians, int))
-        self.log, self.slope, self.points = log, slope, 0
+        self.log, self.slope, self.points, self.in_brief = log, slope, 0, 0
+        self.error = lambda y: 0.1 * np.square(y).sum()
 
-    def at(self, points, seeds, keep=True):
+    def at(self, points, seeds, keep=True, brief=False):
         for y, seed in zip(points, seeds, strict=True):
             self.points += 1
-            error = 0.1 * np.square(y).sum()
+            self.in_brief += brief
+            error = self.error(y)
             effect = np.random.default_rng(seed).standard_normal()
-            yield Value(float(self.log(y).sum()) - error, error, self.slope(y) - 0.2 * y, np.append(y, effect) if keep else None)
+            draw = np.append(y, effect) if keep else None
+            further = (0.0, np.zeros(y.size)) if brief else (error, self.slope(y) - 0.2 * y)
+            yield Value(float(self.log(y).sum()) - error, *further, draw)
 
 
 SHARES, MEANS, SDS = np.array([0.7, 0.3]), np.array([-0.3, 0.7]), np.array([0.8, 1.1])
@@ -181,10 +185,19 @@ def test_a_large_study_needs_fewer_points(flat):
     found = [quick_posterior(toy, 500, 1) for toy in (small, large)]
     assert all(each.pareto_k < 0.7 and each.effective > 0.5 * each.proposals for each in found)
     assert large.points < (0.8 if flat else 1.2) * small.points
+    assert small.in_brief == 0 and large.in_brief > 0.6 * large.points
     draws = found[1].draws[found[1].chosen][:, :p]
     mean, variance = (0.1, 1 / 1.2) if flat else (0.0, SHARES @ (MEANS**2 + SDS**2))
     assert np.abs(draws.mean(axis=0) - mean).max() < 4.5 * np.sqrt(variance * 2 / 500)
     assert abs(draws.var(axis=0).mean() / variance - 1) < 0.05
+
+
+def test_corrections_that_are_not_smooth_are_worked_out_everywhere():
+    p = 4
+    toy = Toy(lambda y: -0.5 * np.square(y), lambda y: -y, p, LARGE)
+    toy.error = lambda y: np.sin(10 * y.sum())
+    found = quick_posterior(toy, 500, 1)
+    assert toy.in_brief == 0 and found.effective > 400
 
 
 def test_tails_that_are_missed_show_in_pareto_k():

@@ -115,3 +115,22 @@ def test_it_goes_on_outside_its_box_as_at_the_edge():
 def test_same_seed_same_draws(skewed):
     first, again = (skewed.draw(100, np.random.default_rng(8)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
+
+
+def test_what_the_polynomial_leaves_of_corrections_is_told():
+    rng, p, n = np.random.default_rng(8), 6, 60
+    y = rng.standard_normal((n, p))
+    linear, squares = rng.standard_normal(p), 0.1 * rng.standard_normal(p)
+
+    def fit(noise):
+        correction = 5.0 + y @ linear + np.square(y) @ squares + noise * rng.standard_normal(n)
+        return fitted([group(y, np.zeros(n), np.zeros((n, p)), correction)], rng)
+
+    exact, noisy = fit(0.0), fit(0.5)
+    there = 0.5 * rng.standard_normal((2, p))
+    wanted = there @ linear + np.square(there) @ squares
+    np.testing.assert_allclose(np.diff(exact.correction(there)), np.diff(wanted), atol=0.2)
+    assert exact.left < 0.2  # the ridge's
+    # at points that were not fitted to, the noise and what it does to twelve coefficients
+    assert 0.5 < noisy.left < 0.8
+    np.testing.assert_allclose(exact.linear, exact.corrections[0], atol=1e-12)
