@@ -22,7 +22,8 @@ MOST_STEP = 3.0  # conditional standard deviations an effect may move at once
 MOST_OUTER = 25
 REFRESH = 4  # steps after which the population's second derivatives are worked out anew
 DONE = 0.03  # Newton decrement (posterior standard deviations still to go) that ends the search
-NEARLY = 0.2  # ... in a study so large that its effects' third derivatives hide where it ends, and that what is left matters little
+# ... from which a step that gains less than `LITTLE` is the last: in a large study the effects' third derivatives hide where the search ends
+NEARLY, LITTLE = 0.2, 0.01
 NEAR = 3.0  # ... that will do where the search cannot go on, as where a variance goes to zero
 
 
@@ -191,6 +192,7 @@ def marginal_mode(
     if not np.isfinite(at.log_marginal):
         return None
     radius, age, precision, before, short = 1.0, REFRESH if near is None else -REFRESH, near, None, None
+    gained = np.inf  # by the last step, of the log marginal
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(MOST_OUTER):
             follows = following(density, s, at.x, at.latent, pool.map)
@@ -206,7 +208,7 @@ def marginal_mode(
             values, vectors = np.linalg.eigh(precision * np.outer(scale, scale))
             step = vectors @ ((vectors.T @ (gradient * scale)) / np.maximum(np.abs(values), 0.3))
             decrement = np.sqrt(step @ (gradient * scale))
-            if decrement < (DONE if near is None else NEARLY):
+            if decrement < DONE or (near is not None and decrement < NEARLY and gained < LITTLE):
                 return _with_precision(density, s, approximation, scale, held, pool, None if near is None else gradient)
             length = np.linalg.norm(step)
             while True:
@@ -219,6 +221,7 @@ def marginal_mode(
                 radius, age = min(radius, length) / 4, REFRESH
                 if radius < 1e-3:
                     return approximation if decrement < NEAR else None
+            gained = there.log_marginal - at.log_marginal
             before, at, age = gradient, there, age + 1
             if length > radius:
                 radius *= 2
