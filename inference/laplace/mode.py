@@ -22,7 +22,7 @@ MOST_STEP = 3.0  # conditional standard deviations an effect may move at once
 MOST_OUTER = 25
 REFRESH = 4  # steps after which the population's second derivatives are worked out anew
 DONE = 0.03  # Newton decrement (posterior standard deviations still to go) that ends the search
-# ... from which a step that gains less than `LITTLE` is the last: in a large study the effects' third derivatives hide where the search ends
+# ... from which a step that gains less than `LITTLE` is the last: in a large study third derivatives of effects hide where the search ends
 NEARLY, LITTLE = 0.2, 0.01
 NEAR = 3.0  # ... that will do where the search cannot go on, as where a variance goes to zero
 
