@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 RIDGE = 10.0  # precision of the coefficients around 0, where a score's own is 1
-CORRECTION_RIDGE = 3.0  # ... of those of Laplace's next terms, of which only values are known
+PLAIN = ((3.0, 3.0),)  # ... of those of Laplace's next terms, of which only values are known: linear and squares
+# ... and with all products, of linear terms, squares and products, in large studies: what leaves least of each point by what the others tell
+RIDGES = ((0.1, 1.0, 10.0), (0.1, 1.0, 30.0), (0.1, 1.0, 100.0), (0.1, 0.1, 1e4), (3.0, 3.0, 1e4))
 LEAST = 4.0  # below the median of the log ratio, that it counts at least: no region is left out
 CAP = 0.999  # the share of the base's points whose ratios count in full
 FURTHEST = 3.0  # standard deviations of the points fitted to, beyond which a polynomial would run away
@@ -40,8 +42,8 @@ class Surrogate:
         Lower triangular factor of its covariance.
     low, high : float
         Between which the log ratio of the density to the base is kept.
-    corrections : array (2, p), optional
-        What Laplace's next terms have of ``linear`` and of the diagonal of ``quadratic``.
+    corrections : tuple of array (p) and array (p, p), optional
+        What Laplace's next terms have of ``linear`` and ``quadratic``.
     left : float
         Standard deviation of what is left of Laplace's next terms at a point by what the other points tell of them.
     """
@@ -55,7 +57,7 @@ class Surrogate:
     root: np.ndarray
     low: float = -np.inf
     high: float = np.inf
-    corrections: np.ndarray | None = None
+    corrections: tuple[np.ndarray, np.ndarray] | None = None
     left: float = np.inf
 
     def polynomial(self, y: np.ndarray) -> np.ndarray:
@@ -67,8 +69,8 @@ class Surrogate:
 
     def correction(self, y: np.ndarray) -> np.ndarray:
         """What Laplace's next terms are expected to add at points (n, p), up to a constant."""
-        y = np.clip(y, *self.box)
-        return y @ self.corrections[0] + np.square(y) @ self.corrections[1]
+        y, (linear, quadratic) = np.clip(y, *self.box), self.corrections
+        return y @ linear + ((y @ quadratic.T) * y).sum(axis=1)
 
     def log_density(self, y: np.ndarray) -> np.ndarray:
         """Of the points that `draw` gives, up to a constant."""
@@ -104,7 +106,7 @@ class Surrogate:
         return found
 
 
-def fitted(groups, rng: np.random.Generator) -> Surrogate:
+def fitted(groups, rng: np.random.Generator, products: bool = False) -> Surrogate:
     """The surrogate that fits at groups of points.
 
     Parameters
@@ -114,35 +116,57 @@ def fitted(groups, rng: np.random.Generator) -> Surrogate:
         standard normal's, ``scores`` (n, p), its derivatives, and ``correction`` (n), what the expansion's next terms add. The last
         group's points lie as the surrogate's are to lie.
     rng : Generator
+    products : bool
+        Whether what Laplace's next terms have of products y_i y_j is looked for.
     """
-    rows, wanted, simple, corrections = [], [], [], []
-    for weight, y, ratio, scores, correction in groups:
-        features, slopes = _features(y)
-        rows += [weight * slopes, weight * (features - features.mean(axis=0))]
-        wanted += [weight * scores.reshape(-1), weight * (ratio - ratio.mean())]
-        few = np.concatenate([y, np.square(y)], axis=1)
-        simple.append(weight * (few - few.mean(axis=0)))
-        corrections.append(weight * (correction - correction.mean()))
-    p = y.shape[1]
-    found = _ridge(rows, wanted, RIDGE)
-    more = _ridge(simple, corrections, CORRECTION_RIDGE)
-    # without each point itself: what is left of it, over the share of it that it does not explain itself
-    simple, weights = np.concatenate(simple), np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])
-    known = np.linalg.inv(simple.T @ simple + CORRECTION_RIDGE * np.eye(2 * p))
-    apart = (np.concatenate(corrections) - simple @ more) / (1 - np.einsum("ij,jk,ik->i", simple, known, simple))
-    left = float(np.sqrt(np.average(np.square(apart / weights), weights=weights**2)))
+    p = groups[0][1].shape[1]
     pairs, every = np.triu_indices(p), np.arange(p)
+    rows, wanted, features = [], [], []
+    for weight, y, ratio, scores, _ in groups:
+        terms, slopes = _features(y)
+        features.append(weight * (terms - terms.mean(axis=0)))
+        rows.append(weight * slopes)
+        wanted.append(weight * scores.reshape(-1))
+        if not products:
+            rows.append(features[-1])
+            wanted.append(weight * (ratio - ratio.mean()))
+    found = _ridge(rows, wanted, RIDGE)
+    kept = np.append(every, p + np.flatnonzero((pairs[0] == pairs[1]) | products))
+    given = (
+        np.concatenate(features)[:, kept], np.append(np.zeros(p, int), np.where(pairs[0] == pairs[1], 1, 2))[kept],
+        np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups]), RIDGES if products else PLAIN,
+    )  # fmt: skip
+    corrections = np.concatenate([weight * (correction - correction.mean()) for weight, *_, correction in groups])
+    more, corrected = np.zeros((2, p + pairs[0].size))
+    corrected[kept], left = _next_terms(corrections, *given)
+    more[:] = corrected
+    if products:  # values and their derivatives are approximations that differ: over many effects by more than the density is wide
+        values = np.concatenate([weight * (ratio - ratio.mean()) for weight, _, ratio, *_ in groups])
+        more[kept] = _next_terms(values + corrections - np.concatenate(features) @ found, *given)[0]
     linear, upper, cubic, quartic = np.split(found, np.cumsum([p, pairs[0].size, p * p]))
-    quadratic = np.zeros((p, p))
-    quadratic[pairs] = upper
-    quadratic[every, every] += more[p:]
-    middle, reach = y.mean(axis=0), FURTHEST * y.std(axis=0)
-    box = np.stack([middle - reach, middle + reach])
+    quadratic, of_corrections = np.zeros((2, p, p))
+    quadratic[pairs], of_corrections[pairs] = upper + more[p:], corrected[p:]
+    reaches = [(y.mean(axis=0), FURTHEST * y.std(axis=0)) for _, y, *_ in (groups if products else groups[-1:])]
+    box = np.stack([np.min([middle - reach for middle, reach in reaches], axis=0), np.max([m + reach for m, reach in reaches], axis=0)])
     start = Surrogate(
         linear + more[:p], quadratic, cubic.reshape(p, p), quartic, box, np.zeros(p), np.eye(p),
-        corrections=more.reshape(2, p), left=left,
+        corrections=(corrected[:p], of_corrections), left=left,
     )  # fmt: skip
     return start.bounded(rng)
+
+
+def _next_terms(values, rows, kinds, weights, ridges):
+    """Coefficients of Laplace's next terms, and the standard deviation of what is left of them at each point by what the others tell."""
+    best = None
+    for ridge in ridges:
+        variances = 1 / np.array(ridge)[kinds]
+        precision = np.linalg.inv((rows * variances) @ rows.T + np.eye(len(rows)))
+        scaled = precision @ values
+        apart = scaled / np.diag(precision) / weights
+        left = float(np.sqrt(np.average(np.square(apart), weights=weights**2)))
+        if best is None or left < best[1]:
+            best = variances * (rows.T @ scaled), left
+    return best
 
 
 def _features(y):
