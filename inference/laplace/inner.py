@@ -120,6 +120,10 @@ def _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, brief,
                 half = _curvature(call, y, gradient, unit, clinician, unit_of, own, coupling, schur, there)
                 age = 0.0
             solve(gradient, unit, clinician, unit_of, own, coupling, schur, step)
+            if brief and age > NEAR and _longest(step, unit, clinician) < NEAR:  # the last step's curvature is to be that of the mode
+                half = _curvature(call, y, gradient, unit, clinician, unit_of, own, coupling, schur, there)
+                age = 0.0
+                solve(gradient, unit, clinician, unit_of, own, coupling, schur, step)
         last = brief and not plain and _longest(step, unit, clinician) < NEAR
         change = 0.0
         for places in (unit, clinician):
@@ -138,7 +142,7 @@ def _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, brief,
             break
         plain = plain and SOON * change < before and change > NEAR
         before = change
-    if age > NEAR:
+    if age > NEAR:  # never after the last step in brief, whose end has no gradient
         half = _curvature(call, y, gradient, unit, clinician, unit_of, own, coupling, schur, there)
     return value, half
 

@@ -20,6 +20,8 @@ CLOSE = 1e-5  # a step of the effects, in conditional standard deviations, that 
 SAME = 0.2  # a step after which the curvature is worked out anew
 MOST_STEP = 3.0  # conditional standard deviations an effect may move at once
 MOST_OUTER = 25
+APART = 0.3  # posterior standard deviations to the points that tell the population's second derivatives, where these are about known
+LEAST_NEAR = 0.3  # precision that is about known, relative to steps that count as large
 REFRESH = 4  # steps after which the population's second derivatives are worked out anew
 DONE = 0.03  # Newton decrement (posterior standard deviations still to go) that ends the search
 # ... from which a step that gains less than `LITTLE` is the last: in a large study third derivatives of effects hide where the search ends
@@ -202,14 +204,14 @@ def marginal_mode(
                 precision = _updated(precision, scale * short, before - gradient)
                 approximation = replace(approximation, precision=precision)
             if age >= REFRESH:
-                approximation, age = _with_precision(density, s, approximation, scale, held, pool, gradient), 1
+                approximation, age = _with_precision(density, s, approximation, scale, held, pool, gradient, near is not None), 1
                 precision = approximation.precision
             # the absolute curvature: from a saddle the way leads off, too
             values, vectors = np.linalg.eigh(precision * np.outer(scale, scale))
             step = vectors @ ((vectors.T @ (gradient * scale)) / np.maximum(np.abs(values), 0.3))
             decrement = np.sqrt(step @ (gradient * scale))
             if decrement < DONE or (near is not None and decrement < NEARLY and gained < LITTLE):
-                return _with_precision(density, s, approximation, scale, held, pool, None if near is None else gradient)
+                return _with_precision(density, s, approximation, scale, held, pool, None if near is None else gradient, near is not None)
             length = np.linalg.norm(step)
             while True:
                 short = step * min(1.0, radius / length)
@@ -238,18 +240,24 @@ def _updated(precision, step, change):
     return precision - np.outer(along, along) / (step @ along) + np.outer(change, change) / (step @ change)
 
 
-def _with_precision(density, structure, approximation: Approximation, scale, held, pool, here=None) -> Approximation:
+def _with_precision(density, structure, approximation: Approximation, scale, held, pool, here=None, near=False) -> Approximation:
     """With the marginal's second derivatives: differences of its gradient, effects following.
 
-    Given the gradient ``here``, from points on one side: half the work, and good enough on the way.
+    Given the gradient ``here``, from points on one side: half the work, and good enough on the way. Where about the precision is known
+    (``near``: the approximation's), points lie `APART` posterior standard deviations away, along axes in which it is the identity:
+    in a large study some directions are known a thousand times as well as others, and what steps along the parameters themselves
+    miss of those would be more than all that is known of these.
     """
-    s, h, centre = structure, 10 * STEP * scale, approximation.at
+    s, centre, p = structure, approximation.at, scale.size
+    root = np.diag(scale)
+    if near:
+        values, vectors = np.linalg.eigh(approximation.precision * np.outer(scale, scale))
+        root = scale[:, None] * vectors / np.sqrt(np.maximum(values, LEAST_NEAR))
+    h = APART if near else 10 * STEP
 
     def gradient(job):
         k, sign = job
-        theta = centre.x[s.population].copy()
-        theta[k] += sign * h[k]
-        x = approximation.predicted(s, theta)
+        x = approximation.predicted(s, centre.x[s.population] + sign * h * root[:, k])
         # so near the centre its curvature will do for the step that is left
         by = density(x)[1]
         unit, clinician = centre.latent.solve(by[s.unit], by[s.clinician])
@@ -261,9 +269,11 @@ def _with_precision(density, structure, approximation: Approximation, scale, hel
         return marginal_gradient(density, s, replace(centre, x=x, latent=latent), approximation)
 
     signs = (-1, 1) if here is None else (1,)
-    found = np.array(list(pool.map(gradient, [(k, sign) for k in range(s.population.size) for sign in signs])))
+    found = np.array(list(pool.map(gradient, [(k, sign) for k in range(p) for sign in signs])))
     change = here - found if here is not None else (found[::2] - found[1::2]) / 2
-    precision = change / h[:, None]
+    along = (change / h) @ root
+    back = np.linalg.inv(root)
+    precision = back.T @ ((along + along.T) / 2) @ back
     precision[held], precision[:, held] = 0.0, 0.0
     precision[held, held] = 1.0
-    return replace(approximation, precision=(precision + precision.T) / 2)
+    return replace(approximation, precision=precision)

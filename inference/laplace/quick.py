@@ -28,9 +28,13 @@ LEAST_PILOTS = 64
 REFITS = 3  # of the polynomial, with the points of the greatest weights
 ENOUGH = 0.3  # effective share of the first proposals from which there is no refit
 FIRST = 0.3  # weight of the first of several sets of such points, which lies less well
-FEW_PILOTS = 4  # ... for each parameter in a large study, whose posterior is nearly normal: the first proposals are the other set,
-HOPED = 0.85  # where this effective share, hoped for from a better polynomial, makes one worth it
-MOST_LEFT = 0.4  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
+# turns of the log density about the mode, where a normal's is 1: where it is flat there, it may bend soon, or be wide
+LEAST_TURN, LEAST_WIDE = 0.7, 0.2
+FEWEST_PILOTS = 2  # ... for each parameter in a large study, that tell where its posterior lies
+FEW_PILOTS = 4  # ... and there, for each parameter, as it is nearly normal
+HOPED = 0.85  # effective share of a large study's proposals that is hoped for from a better polynomial
+DEARER = 3  # times as much as a point in brief costs one in full
+MOST_LEFT = 0.6  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
 CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
@@ -156,13 +160,17 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     p, large = s.population.size, s.unit_of.size >= LARGE
     pilots = max(PILOTS * p, LEAST_PILOTS)
     rows = _room(max(MOST_PROPOSALS * draws, pilots), s.size)
-    first = max(FEW_PILOTS * p, LEAST_PILOTS) if large else pilots
+    scout, first = (max(each * p, LEAST_PILOTS) if large else pilots for each in (FEWEST_PILOTS, FEW_PILOTS))
     batch = max(draws // 4, first)
-    groups = [_group(*_evaluated(effects, rng.standard_normal((first, p)), seed, 0))]
-    if not large:
-        groups.append(_group(*_evaluated(effects, fitted(_weighted(groups, FIRST), rng).draw(pilots, rng), seed, 0)))
+    groups = [_group(*_evaluated(effects, rng.standard_normal((scout, p)), seed, 0))]
+    if large:
+        middle, root = _middle(*groups[0])
+        found = middle + rng.standard_normal((first, p)) @ root.T
+    else:
+        found = fitted(_weighted(groups, FIRST), rng).draw(pilots, rng)
+    groups.append(_group(*_evaluated(effects, found, seed, 0)))
     for refits in range(REFITS + 1):
-        surrogate = fitted(_weighted(groups, 1.0 if large and not refits else FIRST), rng)
+        surrogate = fitted(_weighted(groups, FIRST), rng, large)
         brief = large and surrogate.left < MOST_LEFT
         log_weights, made, wanted = np.empty(0), 0, batch
         while wanted > 0:
@@ -172,8 +180,11 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             weights, k = smoothed(log_weights)
             effective = 1 / float(np.square(weights).sum())
             left = (draws - effective) / max(effective / made, LEAST_RATE)  # proposals, as they go
-            anew = left > draws / HOPED if large and refits == 0 else effective < ENOUGH * made
-            if not begun and refits < REFITS and (anew or k > HIGH_K - 0.1):
+            if large and refits == 0:  # a further polynomial's points are worked out in full
+                anew = left > draws / HOPED + (DEARER * first if brief else 0)
+            else:
+                anew = effective < ENOUGH * made
+            if not begun and refits < REFITS and (anew or k > HIGH_K - (0 if brief else 0.1)):
                 best = np.argsort(-weights)[: first if brief else pilots]
                 values = _evaluated(effects, points[best], seed, 0)[1] if brief else [values[n] for n in best]
                 groups.append(_group(points[best], values))
@@ -181,6 +192,21 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             wanted = min(MOST_PROPOSALS * draws - made, math.ceil(left))
         else:
             return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, made)
+
+
+def _middle(y, ratio, scores, correction):
+    """About where the density with its corrections is highest, and a root of its covariance.
+
+    Corrections of many effects add up to more than the density is wide; and a standard deviation between few units may be known less
+    well than its curvature at the mode says.
+    """
+    rows = np.concatenate([np.ones((len(y), 1)), y], axis=1)
+    turns = np.linalg.lstsq(rows, scores - y, rcond=None)[0][1:]
+    turns = (turns + turns.T) / 2
+    level = ratio - 0.5 * np.square(y).sum(axis=1) + correction - 0.5 * ((y @ turns) * y).sum(axis=1)
+    slope = np.linalg.lstsq(rows, level, rcond=None)[0][1:]
+    values, vectors = np.linalg.eigh(-turns)
+    return (vectors / np.maximum(values, LEAST_TURN)) @ vectors.T @ slope, vectors / np.sqrt(np.maximum(values, LEAST_WIDE))
 
 
 def _weighted(groups, first):

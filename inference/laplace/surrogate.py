@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 RIDGE = 10.0  # precision of the coefficients around 0, where a score's own is 1
-CORRECTION_RIDGE = 3.0  # ... of those of Laplace's next terms, of which only values are known
+PLAIN = ((3.0, 3.0),)  # ... of those of Laplace's next terms, of which only values are known: linear and squares
+# ... and in large studies also of products and of terms of third and fourth order, which few but wide directions have: what leaves least
+# of each point by what the others tell
+RIDGES = ((0.1, 1.0, 30.0, 1e3), (0.1, 1.0, 30.0, 1e5), (0.1, 1.0, 100.0, 1e3), (0.1, 0.1, 1e4, 1e6), (3.0, 3.0, 1e4, 1e6))
 LEAST = 4.0  # below the median of the log ratio, that it counts at least: no region is left out
 CAP = 0.999  # the share of the base's points whose ratios count in full
 FURTHEST = 3.0  # standard deviations of the points fitted to, beyond which a polynomial would run away
@@ -22,8 +25,8 @@ REBASED = 2  # times that the base is moved to where the draws are
 
 
 @dataclass(frozen=True)
-class Surrogate:
-    """A density close to the posterior's: a polynomial plus a standard normal's log density, drawn from by way of a normal base.
+class Polynomial:
+    """Without a constant.
 
     Attributes
     ----------
@@ -32,43 +35,62 @@ class Surrogate:
         Upper triangular: of y_i y_j.
     cubic : array (p, p)
         [i, j]: of y_i^2 y_j.
-    box : array (2, p)
-        Where the polynomial holds.
-    mean : array (p)
-        Of the base.
-    root : array (p, p)
-        Lower triangular factor of its covariance.
-    low, high : float
-        Between which the log ratio of the density to the base is kept.
-    corrections : array (2, p), optional
-        What Laplace's next terms have of ``linear`` and of the diagonal of ``quadratic``.
-    left : float
-        Standard deviation of what is left of Laplace's next terms at a point by what the other points tell of them.
     """
 
     linear: np.ndarray
     quadratic: np.ndarray
     cubic: np.ndarray
     quartic: np.ndarray
+
+    @classmethod
+    def of(cls, coefficients: np.ndarray, p: int) -> Polynomial:
+        """From coefficients in the order of `_features`."""
+        pairs = np.triu_indices(p)
+        linear, upper, cubic, quartic = np.split(coefficients, np.cumsum([p, pairs[0].size, p * p]))
+        quadratic = np.zeros((p, p))
+        quadratic[pairs] = upper
+        return cls(linear, quadratic, cubic.reshape(p, p), quartic)
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        """At points (n, p)."""
+        squares = np.square(y)
+        found = y @ self.linear + ((y @ self.quadratic.T) * y).sum(axis=1)
+        return found + ((squares @ self.cubic) * y).sum(axis=1) + np.square(squares) @ self.quartic
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A density close to the posterior's: a polynomial plus a standard normal's log density, drawn from by way of a normal base.
+
+    Attributes
+    ----------
+    polynomial : Polynomial
+    box : array (2, p)
+        Where it holds; outside it goes on as it is at its edge.
+    mean : array (p)
+        Of the base.
+    root : array (p, p)
+        Lower triangular factor of its covariance.
+    low, high : float
+        Between which the log ratio of the density to the base is kept.
+    corrections : Polynomial, optional
+        What Laplace's next terms have of ``polynomial``.
+    left : float
+        Standard deviation of what is left of Laplace's next terms at a point by what the other points tell of them.
+    """
+
+    polynomial: Polynomial
     box: np.ndarray
     mean: np.ndarray
     root: np.ndarray
     low: float = -np.inf
     high: float = np.inf
-    corrections: np.ndarray | None = None
+    corrections: Polynomial | None = None
     left: float = np.inf
-
-    def polynomial(self, y: np.ndarray) -> np.ndarray:
-        """At points (n, p); outside the box it goes on as it is at its edge."""
-        y = np.clip(y, *self.box)
-        squares = np.square(y)
-        found = y @ self.linear + ((y @ self.quadratic.T) * y).sum(axis=1)
-        return found + ((squares @ self.cubic) * y).sum(axis=1) + np.square(squares) @ self.quartic
 
     def correction(self, y: np.ndarray) -> np.ndarray:
         """What Laplace's next terms are expected to add at points (n, p), up to a constant."""
-        y = np.clip(y, *self.box)
-        return y @ self.corrections[0] + np.square(y) @ self.corrections[1]
+        return self.corrections(np.clip(y, *self.box))
 
     def log_density(self, y: np.ndarray) -> np.ndarray:
         """Of the points that `draw` gives, up to a constant."""
@@ -76,7 +98,7 @@ class Surrogate:
         return base + np.clip(self._ratio(y, base), self.low, self.high)
 
     def _ratio(self, y, base):
-        return self.polynomial(y) - 0.5 * np.square(y).sum(axis=1) - base
+        return self.polynomial(np.clip(y, *self.box)) - 0.5 * np.square(y).sum(axis=1) - base
 
     def _proposed(self, rng):
         z = rng.standard_normal((POOL, self.mean.size))
@@ -104,7 +126,7 @@ class Surrogate:
         return found
 
 
-def fitted(groups, rng: np.random.Generator) -> Surrogate:
+def fitted(groups, rng: np.random.Generator, many: bool = False) -> Surrogate:
     """The surrogate that fits at groups of points.
 
     Parameters
@@ -114,35 +136,60 @@ def fitted(groups, rng: np.random.Generator) -> Surrogate:
         standard normal's, ``scores`` (n, p), its derivatives, and ``correction`` (n), what the expansion's next terms add. The last
         group's points lie as the surrogate's are to lie.
     rng : Generator
+    many : bool
+        Whether there are so many effects that what their integrals err by, each by little, adds up to more than the posterior is wide.
+        ``scores`` then lead elsewhere than ``ratio``, which is believed, and corrections are more than linear terms and squares.
     """
-    rows, wanted, simple, corrections = [], [], [], []
-    for weight, y, ratio, scores, correction in groups:
-        features, slopes = _features(y)
-        rows += [weight * slopes, weight * (features - features.mean(axis=0))]
-        wanted += [weight * scores.reshape(-1), weight * (ratio - ratio.mean())]
-        few = np.concatenate([y, np.square(y)], axis=1)
-        simple.append(weight * (few - few.mean(axis=0)))
-        corrections.append(weight * (correction - correction.mean()))
-    p = y.shape[1]
-    found = _ridge(rows, wanted, RIDGE)
-    more = _ridge(simple, corrections, CORRECTION_RIDGE)
-    # without each point itself: what is left of it, over the share of it that it does not explain itself
-    simple, weights = np.concatenate(simple), np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])
-    known = np.linalg.inv(simple.T @ simple + CORRECTION_RIDGE * np.eye(2 * p))
-    apart = (np.concatenate(corrections) - simple @ more) / (1 - np.einsum("ij,jk,ik->i", simple, known, simple))
-    left = float(np.sqrt(np.average(np.square(apart / weights), weights=weights**2)))
-    pairs, every = np.triu_indices(p), np.arange(p)
-    linear, upper, cubic, quartic = np.split(found, np.cumsum([p, pairs[0].size, p * p]))
-    quadratic = np.zeros((p, p))
-    quadratic[pairs] = upper
-    quadratic[every, every] += more[p:]
-    middle, reach = y.mean(axis=0), FURTHEST * y.std(axis=0)
-    box = np.stack([middle - reach, middle + reach])
+    p = groups[0][1].shape[1]
+    weights = np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])
+    gram, moments, terms = 0.0, 0.0, []
+    for weight, y, _, scores, _ in groups:
+        some, slopes = _features(y)
+        terms.append(some)
+        gram = gram + weight**2 * (slopes.T @ slopes)
+        moments = moments + weight**2 * (slopes.T @ scores.reshape(-1))
+    ratio, correction = (np.concatenate([group[n] for group in groups]) for n in (2, 4))
+    group = np.zeros(weights.size, int) if many else np.repeat(np.arange(len(groups)), [len(y) for _, y, *_ in groups])
+
+    def centred(values):
+        """Less the mean of its group, weighted."""
+        values = values.copy()
+        for n in range(group[-1] + 1):
+            values[group == n] -= np.average(values[group == n], axis=0, weights=np.square(weights[group == n]))
+        return (values.T * weights).T
+
+    terms, ratio, correction = centred(np.concatenate(terms)), centred(ratio), centred(correction)
+    if not many:
+        gram, moments = gram + terms.T @ terms, moments + terms.T @ ratio
+    found = np.linalg.solve(gram + RIDGE * np.eye(len(gram)), moments)
+    pairs = np.triu_indices(p)
+    kinds = np.repeat([0, 1, 3, 3], [p, pairs[0].size, p * p, p])
+    kinds[p : p + pairs[0].size][pairs[0] != pairs[1]] = 2
+    kept = (kinds < 2) | many
+    given = terms[:, kept], kinds[kept], weights, RIDGES if many else PLAIN
+    corrections, more = np.zeros((2, kinds.size))
+    corrections[kept], left = _next_terms(correction, *given)
+    more[kept] = _next_terms(ratio + correction - terms @ found, *given)[0] if many else corrections[kept]
+    reaches = [(y.mean(axis=0), FURTHEST * y.std(axis=0)) for _, y, *_ in (groups if many else groups[-1:])]
+    box = np.stack([np.min([middle - reach for middle, reach in reaches], axis=0), np.max([m + reach for m, reach in reaches], axis=0)])
     start = Surrogate(
-        linear + more[:p], quadratic, cubic.reshape(p, p), quartic, box, np.zeros(p), np.eye(p),
-        corrections=more.reshape(2, p), left=left,
+        Polynomial.of(found + more, p), box, np.zeros(p), np.eye(p), corrections=Polynomial.of(corrections, p), left=left
     )  # fmt: skip
     return start.bounded(rng)
+
+
+def _next_terms(values, rows, kinds, weights, ridges):
+    """Coefficients of Laplace's next terms, and the standard deviation of what is left of them at each point by what the others tell."""
+    best = None
+    for ridge in ridges:
+        variances = 1 / np.array(ridge)[kinds]
+        precision = np.linalg.inv((rows * variances) @ rows.T + np.eye(len(rows)))
+        scaled = precision @ values
+        apart = scaled / np.diag(precision) / weights
+        left = float(np.sqrt(np.average(np.square(apart), weights=weights**2)))
+        if best is None or left < best[1]:
+            best = variances * (rows.T @ scaled), left
+    return best
 
 
 def _features(y):
@@ -160,8 +207,3 @@ def _features(y):
         slopes[2][:, every, i, every] += np.square(y[:, [i]])
         slopes[3][:, i, i] = 4 * y[:, i] ** 3
     return np.concatenate(terms, axis=1), np.concatenate([s.reshape(n * p, -1) for s in slopes], axis=1)
-
-
-def _ridge(rows, values, precision):
-    rows, values = np.concatenate(rows), np.concatenate(values)
-    return np.linalg.solve(rows.T @ rows + precision * np.eye(rows.shape[1]), rows.T @ values)

@@ -154,6 +154,16 @@ def test_in_brief_laplaces_value_and_the_draws_are_the_same():
     assert [v.laplace for v in effects.at(np.full((1, s.population.size), 1e4), [0], brief=True)] == [-np.inf]
 
 
+def test_in_brief_where_the_mode_is_found_in_several_steps():
+    """Whatever the last step's length, the curvature is that of the mode."""
+    found = of_study(4, 20, 2)
+    s, effects = found.structure, Effects(found, threads=2)
+    points = 1.5 * np.random.default_rng(5).standard_normal((60, s.population.size))
+    whole, brief = (list(effects.at(points, range(len(points)), brief=brief)) for brief in (False, True))
+    np.testing.assert_allclose([v.laplace for v in brief], [v.laplace for v in whole], atol=0.01)
+    assert np.abs([v.draw for v in brief]).max() < 10
+
+
 # --- densities whose expansion is known ---------------------------------------------------------------------------------
 
 

@@ -124,7 +124,7 @@ class Toy:
     def __init__(self, log, slope, p, clinicians=1):
         self.structure = SimpleNamespace(population=np.arange(p), size=p + 1, unit_of=np.zeros(clinicians, int))
         self.log, self.slope, self.points, self.in_brief = log, slope, 0, 0
-        self.error = lambda y: 0.1 * np.square(y).sum()
+        self.error, self.error_slope = lambda y: 0.1 * np.square(y).sum(), lambda y: 0.2 * y
 
     def at(self, points, seeds, keep=True, brief=False):
         for y, seed in zip(points, seeds, strict=True):
@@ -133,7 +133,7 @@ class Toy:
             error = self.error(y)
             effect = np.random.default_rng(seed).standard_normal()
             draw = np.append(y, effect) if keep else None
-            further = (0.0, np.zeros(y.size)) if brief else (error, self.slope(y) - 0.2 * y)
+            further = (0.0, np.zeros(y.size)) if brief else (error, self.slope(y) - self.error_slope(y))
             yield Value(float(self.log(y).sum()) - error, *further, draw)
 
 
@@ -190,6 +190,22 @@ def test_a_large_study_needs_fewer_points(flat):
     mean, variance = (0.1, 1 / 1.2) if flat else (0.0, SHARES @ (MEANS**2 + SDS**2))
     assert np.abs(draws.mean(axis=0) - mean).max() < 4.5 * np.sqrt(variance * 2 / 500)
     assert abs(draws.var(axis=0).mean() / variance - 1) < 0.05
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_corrections_of_many_effects_that_lead_far_away(told):
+    """What Laplace's method errs by in a large study, small for each effect, adds up to many standard deviations; scores may not tell."""
+    p = 12
+    toy = Toy(lambda y: -0.5 * np.square(y), lambda y: -y, p, LARGE)
+    lean = np.linspace(-3.0, 3.0, p)
+    toy.error = lambda y: y @ lean + 0.3 * y[0] * y[1]
+    toy.error_slope = lambda y: lean + 0.3 * np.array([y[1], y[0], *np.zeros(p - 2)]) if told else np.zeros(p)
+    assert np.linalg.norm(lean) > 6
+    found = quick_posterior(toy, 1000, 1)
+    assert found.pareto_k < 0.7 and found.effective > 0.8 * found.proposals and toy.in_brief > 0.8 * toy.points
+    draws = found.draws[found.chosen][:, :p]
+    np.testing.assert_allclose(draws.mean(axis=0), 0, atol=4.5 / np.sqrt(1000))
+    np.testing.assert_allclose(np.cov(draws.T), np.eye(p), atol=4.5 * np.sqrt(2 / 1000))
 
 
 def test_corrections_that_are_not_smooth_are_worked_out_everywhere():
