@@ -16,10 +16,11 @@ RIDGE = 10.0  # precision of the coefficients around 0, where a score's own is 1
 PLAIN = ((3.0, 3.0),)  # ... of those of Laplace's next terms, of which only values are known: linear and squares
 # ... and in large studies also of products and of terms of third and fourth order, which few but wide directions have: what leaves least
 # of each point by what the others tell
-RIDGES = ((0.1, 1.0, 30.0, 1e3), (0.1, 1.0, 30.0, 1e5), (0.1, 1.0, 100.0, 1e3), (0.1, 0.1, 1e4, 1e6), (3.0, 3.0, 1e4, 1e6))
+RIDGES = ((0.1, 1.0, 3.0, 1e3), (0.1, 1.0, 10.0, 1e2), (0.1, 1.0, 30.0, 1e3), (0.1, 1.0, 30.0, 1e5), (0.1, 0.1, 1e4, 1e6), (3.0, 3.0, 1e4, 1e6))
 LEAST = 4.0  # below the median of the log ratio, that it counts at least: no region is left out
 CAP = 0.999  # the share of the base's points whose ratios count in full
 FURTHEST = 3.0  # standard deviations of the points fitted to, beyond which a polynomial would run away
+FURTHER = 1.5  # ... times as far that of corrections, which are smaller, holds: draws are weighted with it
 POOL = 50_000  # points of the base at a time from which draws are chosen
 REBASED = 2  # times that the base is moved to where the draws are
 
@@ -90,7 +91,8 @@ class Surrogate:
 
     def correction(self, y: np.ndarray) -> np.ndarray:
         """What Laplace's next terms are expected to add at points (n, p), up to a constant."""
-        return self.corrections(np.clip(y, *self.box))
+        middle, reach = self.box.mean(axis=0), FURTHER * (self.box[1] - self.box[0]) / 2
+        return self.corrections(np.clip(y, middle - reach, middle + reach))
 
     def log_density(self, y: np.ndarray) -> np.ndarray:
         """Of the points that `draw` gives, up to a constant."""
