@@ -16,7 +16,9 @@ RIDGE = 10.0  # precision of the coefficients around 0, where a score's own is 1
 PLAIN = ((3.0, 3.0),)  # ... of those of Laplace's next terms, of which only values are known: linear and squares
 # ... and in large studies also of products and of terms of third and fourth order, which few but wide directions have: what leaves least
 # of each point by what the others tell
-RIDGES = ((0.1, 1.0, 3.0, 1e3), (0.1, 1.0, 10.0, 1e2), (0.1, 1.0, 30.0, 1e3), (0.1, 1.0, 30.0, 1e5), (0.1, 0.1, 1e4, 1e6), (3.0, 3.0, 1e4, 1e6))
+RIDGES = (
+    (0.1, 1.0, 3.0, 1e3), (0.1, 1.0, 10.0, 1e2), (0.1, 1.0, 30.0, 1e3), (0.1, 1.0, 30.0, 1e5), (0.1, 0.1, 1e4, 1e6), (3.0, 3.0, 1e4, 1e6),
+)  # fmt: skip
 LEAST = 4.0  # below the median of the log ratio, that it counts at least: no region is left out
 CAP = 0.999  # the share of the base's points whose ratios count in full
 FURTHEST = 3.0  # standard deviations of the points fitted to, beyond which a polynomial would run away
