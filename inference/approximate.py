@@ -20,6 +20,7 @@ APPROXIMATE = (
     "APPROXIMATE: a quick look by Laplace's method, not the full posterior; sample (without --quick, or with method = \"nuts\") "
     "before you publish."
 )
+MOST_LEFT = 0.8  # of log densities by which draws are off, as far as a few are checked; about as many posterior SDs a mean may be off
 FEW = 100  # effective draws below which means are not to be trusted either
 
 
@@ -64,12 +65,20 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
     tree = xr.DataTree.from_dict({"posterior": recorded(effects.compiled, quick), "sample_stats": stats})
     effective = min(quick.effective, float(settings.draws))
     quality = {"method": "laplace", "pareto_k": round(quick.pareto_k, 3), "effective": round(effective, 1), "proposals": quick.proposals}
+    if quick.left:
+        quality["left"] = round(quick.left, 3)
     said, limit = [APPROXIMATE], good_k(quick.proposals)
     if not quick.pareto_k <= limit or effective < min(FEW, settings.draws / 2):
         said.insert(
             0,
             f"DO NOT TRUST: the quick look's weights have a Pareto k of {quick.pareto_k:.2f} (limit {limit:.2f}) and are worth "
             f"{effective:.0f} draws (at least {FEW}): it misses parts of this posterior. Sample instead.",
+        )
+    elif not quick.left <= MOST_LEFT:
+        said.insert(
+            0,
+            f"DO NOT TRUST: log densities of the quick look are off by {quick.left:.2f} from draw to draw (limit {MOST_LEFT:g}), as a few "
+            "draws show for which all was worked out. Sample instead.",
         )
     return tree, quality, said
 

@@ -35,14 +35,17 @@ def _reach(address: str) -> None:
     from distributed.core import connect
 
     async def knock():
-        await (await connect(address, timeout=WAIT_SCHEDULER)).close()
+        # the limit of `connect` is for what answers at all, not for the handshake with something that is no scheduler
+        comm = await asyncio.wait_for(connect(address, timeout=WAIT_SCHEDULER), 2 * WAIT_SCHEDULER)
+        await comm.close()
 
     try:
         with ThreadPoolExecutor(1) as apart:  # a notebook has a loop of its own in this thread
             apart.submit(asyncio.run, knock()).result()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError, EOFError) as error:  # what is no scheduler may say anything
+        said = next(iter(str(error).splitlines()), "") or "what answers there is no Dask scheduler; its dashboard has another port"
         raise UserError(
-            f"the Dask scheduler {address!r} cannot be reached ({str(error).splitlines()[0]}); give an address such as "
+            f"the Dask scheduler {address!r} cannot be reached ({said}); give an address such as "
             f'"tcp://host:8786", or "{LOCAL}" for this machine.'
         ) from None
 

@@ -296,6 +296,7 @@ def _quick(sampling: dict) -> list[list[str]]:
         ["Draws", f"{sampling['draws']} from {sampling['proposals']} weighted proposals"],
         ["Independent draws that these are worth", number(sampling["effective"])],
         ["Pareto k of the weights", number(sampling["pareto_k"], 2)],
+        *([["Log densities are off by (SD)", number(sampling["left"], 2)]] if "left" in sampling else []),
     ]
 
 

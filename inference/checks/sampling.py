@@ -84,11 +84,13 @@ def _quick(fit) -> Check:
         f"There are no chains: these are {made['draws']} draws of a quick look, an approximation. Its importance weights have a Pareto "
         f"k of {made['pareto_k']:.2f} and are worth {made['effective']:.0f} independent draws"
     )
+    if made.get("left"):
+        said += f", and log densities are off by {made['left']:.2f} from draw to draw, as far as some were worked out in full"
     said += ": too bad to be trusted, sample instead." if fit.doubtful else ", which is enough for a first look, not for a paper."
     table = pd.DataFrame(
         {
-            "measure": ["Pareto k of the weights", "effective number of draws", "proposals weighed"],
-            "value": [made["pareto_k"], made["effective"], made["proposals"]],
+            "measure": ["Pareto k of the weights", "effective number of draws", "proposals weighed", "log densities off by (SD)"],
+            "value": [made["pareto_k"], made["effective"], made["proposals"], made.get("left", 0.0)],
         }
     )
     return Check("sampling", QUICK_TITLE, not fit.doubtful, said, table)

@@ -3,7 +3,8 @@
 In the manner of INLA (Rue, Martino & Chopin 2009, JRSS B 71): at each point of the population's parameters the effects are
 integrated out by Laplace's method and its next terms (`inner`). Points are drawn from a polynomial approximation of what comes out
 (`surrogate`) and weighted by the ratio of the two. Pareto-smoothed weights (Vehtari et al. 2024, JMLR 25) say how far to
-trust it.
+trust it. In large studies most points get the next terms as other points tell them; a few draws are then worked out in full, to
+say what that leaves.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ LEAST_TURN, LEAST_WIDE = 0.7, 0.2
 FEWEST_PILOTS = 2  # ... for each parameter in a large study, that tell where its posterior lies
 FEW_PILOTS = 4  # ... and there, for each parameter, as it is nearly normal
 HOPED = 0.85  # effective share of a large study's proposals that is hoped for from a better polynomial
-DEARER = 3  # times as much as a point in brief costs one in full
 MOST_LEFT = 0.6  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
+CHECKED = 32  # draws of those in brief that are worked out in full at the end: weights cannot tell by what their corrections err
 CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
@@ -50,7 +51,7 @@ class Value:
     laplace : float
         Log density of the population's parameters in the sampler's coordinates by Laplace's method, up to a constant.
     correction : float
-        What the expansion's next terms add.
+        What the expansion's next terms add; 0 in brief, where `quick_posterior` puts what the other points tell of them.
     score : array (p)
         Derivatives of ``laplace``, as `integrated` finds them; 0 in brief.
     draw : array (size) or None
@@ -77,6 +78,9 @@ class Quick:
     effective : float
         Effective number of proposals.
     proposals : int
+    left : float
+        Standard deviation of what log densities lack where the expansion's next terms were not worked out for each proposal: of a few
+        draws for which they were. What a large study's weights, and so Pareto k, do not tell.
     """
 
     draws: np.ndarray
@@ -84,6 +88,7 @@ class Quick:
     pareto_k: float
     effective: float
     proposals: int
+    left: float = 0.0
 
 
 class Effects:
@@ -169,29 +174,35 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     else:
         found = fitted(_weighted(groups, FIRST), rng).draw(pilots, rng)
     groups.append(_group(*_evaluated(effects, found, seed, 0)))
+    brief = None  # whose corrections stand for those of all proposals
     for refits in range(REFITS + 1):
-        surrogate = fitted(_weighted(groups, FIRST), rng, large)
-        brief = large and surrogate.left < MOST_LEFT
+        surrogate = fitted(_weighted(groups, FIRST), rng, large, brief)
+        if large and brief is None and surrogate.left < MOST_LEFT:
+            brief = surrogate
         log_weights, made, wanted = np.empty(0), 0, batch
         while wanted > 0:
-            points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows, surrogate.correction if brief else None)
+            points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows, brief and brief.correction)
             log_weights = np.append(log_weights, [v.laplace + v.correction for v in values] - surrogate.log_density(points))
             begun, made = made > 0, made + wanted
             weights, k = smoothed(log_weights)
             effective = 1 / float(np.square(weights).sum())
             left = (draws - effective) / max(effective / made, LEAST_RATE)  # proposals, as they go
-            if large and refits == 0:  # a further polynomial's points are worked out in full
-                anew = left > draws / HOPED + (DEARER * first if brief else 0)
-            else:
-                anew = effective < ENOUGH * made
-            if not begun and refits < REFITS and (anew or k > HIGH_K - (0 if brief else 0.1)):
-                best = np.argsort(-weights)[: first if brief else pilots]
-                values = _evaluated(effects, points[best], seed, 0)[1] if brief else [values[n] for n in best]
-                groups.append(_group(points[best], values))
+            anew = left > draws / HOPED if large and refits == 0 else effective < ENOUGH * made
+            if not begun and refits < REFITS and (anew or k > HIGH_K - 0.1):
+                best = np.argsort(-weights)[:pilots]
+                groups.append(_group(points[best], [values[n] for n in best], told=brief is None))
                 break
             wanted = min(MOST_PROPOSALS * draws - made, math.ceil(left))
         else:
-            return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, made)
+            chosen = _resampled(weights, draws, np.random.default_rng([seed, 3]))
+            left = 0.0 if brief is None else _left(effects, brief, rows[chosen[:CHECKED]][:, s.population], seed)
+            return Quick(rows, chosen, k, effective, made, left)
+
+
+def _left(effects, brief, points, seed) -> float:
+    """Standard deviation of what the corrections of draws in brief lack."""
+    _, values = _evaluated(effects, points, seed, 0)
+    return float(np.std([value.correction for value in values] - brief.correction(points)))
 
 
 def _middle(y, ratio, scores, correction):
@@ -228,8 +239,11 @@ def _evaluated(effects, points, seed: int, made: int, rows=None, corrections=Non
     return points, values
 
 
-def _group(y, values):
-    """What the surrogate is fitted to: relative to the standard normal, without points at which nothing comes out."""
+def _group(y, values, told: bool = True):
+    """What the surrogate is fitted to: relative to the standard normal, without points at which nothing comes out.
+
+    In brief, scores are not ``told``.
+    """
     kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace)]
     if not kept:
         raise UserError(
@@ -238,7 +252,7 @@ def _group(y, values):
         )
     y, values = y[kept], [values[n] for n in kept]
     ratio = np.array([v.laplace for v in values]) + 0.5 * np.square(y).sum(axis=1)
-    scores = np.array([v.score for v in values]).reshape(y.shape) + y
+    scores = np.array([v.score for v in values]).reshape(y.shape) + y if told else None
     return y, ratio, scores, np.array([v.correction for v in values])
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 RIDGE = 10.0  # precision of the coefficients around 0, where a score's own is 1
+# ... where linear terms are many times as large: of these, squares, products, and terms of higher order, which would stand for them
+MANY_RIDGE = (0.1, 1.0, 1.0, 10.0)
 PLAIN = ((3.0, 3.0),)  # ... of those of Laplace's next terms, of which only values are known: linear and squares
 # ... and in large studies also of products and of terms of third and fourth order, which few but wide directions have: what leaves least
 # of each point by what the others tell
@@ -79,7 +81,8 @@ class Surrogate:
     corrections : Polynomial, optional
         What Laplace's next terms have of ``polynomial``.
     left : float
-        Standard deviation of what is left of Laplace's next terms at a point by what the other points tell of them.
+        Standard deviation of what is left of Laplace's next terms at a point by what the other points tell of them; least of all ridges,
+        so that it is somewhat less than at other points.
     """
 
     polynomial: Polynomial
@@ -130,19 +133,21 @@ class Surrogate:
         return found
 
 
-def fitted(groups, rng: np.random.Generator, many: bool = False) -> Surrogate:
+def fitted(groups, rng: np.random.Generator, many: bool = False, kept: Surrogate | None = None) -> Surrogate:
     """The surrogate that fits at groups of points.
 
     Parameters
     ----------
     groups : sequence of (weight, y, ratio, scores, correction)
         Each with the weight of its residuals; ``y`` (n, p), ``ratio`` (n), the log of Laplace's integrated density over the
-        standard normal's, ``scores`` (n, p), its derivatives, and ``correction`` (n), what the expansion's next terms add. The last
-        group's points lie as the surrogate's are to lie.
+        standard normal's, ``scores`` (n, p), its derivatives, and ``correction`` (n), what the expansion's next terms add. The box
+        holds the last group's points, with ``many`` those of all.
     rng : Generator
     many : bool
         Whether there are so many effects that what their integrals err by, each by little, adds up to more than the posterior is wide.
         ``scores`` then lead elsewhere than ``ratio``, which is believed, and corrections are more than linear terms and squares.
+    kept : Surrogate, optional
+        Whose corrections stand in place of the groups', of which some then may have None for ``scores``.
     """
     p = groups[0][1].shape[1]
     weights = np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])
@@ -150,9 +155,12 @@ def fitted(groups, rng: np.random.Generator, many: bool = False) -> Surrogate:
     for weight, y, _, scores, _ in groups:
         some, slopes = _features(y)
         terms.append(some)
+        if scores is None:
+            continue
         gram = gram + weight**2 * (slopes.T @ slopes)
         moments = moments + weight**2 * (slopes.T @ scores.reshape(-1))
-    ratio, correction = (np.concatenate([group[n] for group in groups]) for n in (2, 4))
+    ratio = np.concatenate([ratio for _, _, ratio, *_ in groups])
+    correction = np.concatenate([correction if kept is None else kept.correction(y) for _, y, _, _, correction in groups])
     group = np.zeros(weights.size, int) if many else np.repeat(np.arange(len(groups)), [len(y) for _, y, *_ in groups])
 
     def centred(values):
@@ -165,15 +173,15 @@ def fitted(groups, rng: np.random.Generator, many: bool = False) -> Surrogate:
     terms, ratio, correction = centred(np.concatenate(terms)), centred(ratio), centred(correction)
     if not many:
         gram, moments = gram + terms.T @ terms, moments + terms.T @ ratio
-    found = np.linalg.solve(gram + RIDGE * np.eye(len(gram)), moments)
     pairs = np.triu_indices(p)
     kinds = np.repeat([0, 1, 3, 3], [p, pairs[0].size, p * p, p])
     kinds[p : p + pairs[0].size][pairs[0] != pairs[1]] = 2
-    kept = (kinds < 2) | many
-    given = terms[:, kept], kinds[kept], weights, RIDGES if many else PLAIN
+    found = np.linalg.solve(gram + np.diag(np.array(MANY_RIDGE)[kinds] if many else np.full(kinds.size, RIDGE)), moments)
+    used = (kinds < 2) | many
+    given = terms[:, used], kinds[used], weights, RIDGES if many else PLAIN
     corrections, more = np.zeros((2, kinds.size))
-    corrections[kept], left = _next_terms(correction, *given)
-    more[kept] = _next_terms(ratio + correction - terms @ found, *given)[0] if many else corrections[kept]
+    corrections[used], left = _next_terms(correction, *given)
+    more[used] = _next_terms(ratio + correction - terms @ found, *given)[0] if many else corrections[used]
     reaches = [(y.mean(axis=0), FURTHEST * y.std(axis=0)) for _, y, *_ in (groups if many else groups[-1:])]
     box = np.stack([np.min([middle - reach for middle, reach in reaches], axis=0), np.max([m + reach for m, reach in reaches], axis=0)])
     start = Surrogate(

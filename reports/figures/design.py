@@ -29,6 +29,8 @@ def draw(material) -> Drawn:
     lanes = max(len(material.interventions), 1)
     for k in range(len(material.interventions)):
         mine = spells[spells["intervention"] == k]
+        if mine.empty:  # a programme that nobody had
+            continue
         left, right = material.time.place(mine["start"]), material.time.place(mine["end"])
         low = place[mine["clinician"].astype(int)] - 0.42 + 0.84 * k / lanes
         high = low + 0.84 / lanes

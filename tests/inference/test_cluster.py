@@ -2,8 +2,11 @@
 
 import importlib
 import os
+import socket
 import sys
 import textwrap
+import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -248,6 +251,26 @@ def test_a_chain_that_is_too_large_for_a_worker_is_refused():
     with pytest.raises(UserError, match=r"a chain needs about 3\.8 GB .* the worker w2 may have 2\.0 GB.*fewer draws"):
         workers.need_memory(client, needed, "a chain")
     workers.need_memory(client, chains.bytes_of_chain(100, 1000, 500), "a chain")
+
+
+@pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"])
+def test_what_answers_but_is_no_scheduler_is_told_soon(monkeypatch, greeting):
+    """As a web server, or Dask's own dashboard, that waits for a request or sends what is no greeting."""
+    monkeypatch.setattr(workers, "WAIT_SCHEDULER", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held = []
+
+        def answer():
+            with suppress(OSError):
+                while True:
+                    held.append(server.accept()[0])
+                    held[-1].sendall(greeting)
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(UserError, match=r"cannot be reached \(.+\)"):
+            workers.check_scheduler(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+    for each in held:
+        each.close()
 
 
 @pytest.mark.parametrize(("address", "message"), [("tcp://127.0.0.1:9", "cannot be reached"), ("here", "cannot be reached")])

@@ -95,14 +95,20 @@ def test_where_there_is_no_density_there_is_no_value(real):
     assert value.laplace == -np.inf
 
 
-@pytest.mark.parametrize("k, effective, trusted", [(0.5, 900.0, True), (0.75, 900.0, False), (np.inf, 900.0, False), (0.5, 60.0, False)])
-def test_weights_that_cannot_be_trusted_are_told_of_first(real, monkeypatch, k, effective, trusted):
+@pytest.mark.parametrize(
+    "k, effective, left, trusted",
+    [
+        (0.5, 900.0, 0.0, True), (0.75, 900.0, 0.0, False), (np.inf, 900.0, 0.0, False), (0.5, 60.0, 0.0, False),
+        (0.5, 900.0, 0.5, True), (0.5, 900.0, 1.2, False), (0.5, 900.0, np.nan, False),
+    ],
+)  # fmt: skip
+def test_weights_that_cannot_be_trusted_are_told_of_first(real, monkeypatch, k, effective, left, trusted):
     def look(effects, draws, seed):
-        return Quick(np.zeros((1, effects.structure.size)), np.zeros(draws, int), k, effective, 3000)
+        return Quick(np.zeros((1, effects.structure.size)), np.zeros(draws, int), k, effective, 3000, left)
 
     monkeypatch.setattr("equipoise.inference.approximate.quick_posterior", look)
     _, quality, said = approximate(*real.given, Sampling(draws=300, seed=1))
-    assert quality["effective"] == min(effective, 300)
+    assert quality["effective"] == min(effective, 300) and ("left" in quality) == (left != 0)
     assert said[-1].startswith("APPROXIMATE") and said[0].startswith("DO NOT TRUST") != trusted and len(said) == 2 - trusted
 
 
@@ -203,6 +209,7 @@ def test_corrections_of_many_effects_that_lead_far_away(told):
     assert np.linalg.norm(lean) > 6
     found = quick_posterior(toy, 1000, 1)
     assert found.pareto_k < 0.7 and found.effective > 0.8 * found.proposals and toy.in_brief > 0.8 * toy.points
+    assert 0 < found.left < 0.3
     draws = found.draws[found.chosen][:, :p]
     np.testing.assert_allclose(draws.mean(axis=0), 0, atol=4.5 / np.sqrt(1000))
     np.testing.assert_allclose(np.cov(draws.T), np.eye(p), atol=4.5 * np.sqrt(2 / 1000))
@@ -213,7 +220,17 @@ def test_corrections_that_are_not_smooth_are_worked_out_everywhere():
     toy = Toy(lambda y: -0.5 * np.square(y), lambda y: -y, p, LARGE)
     toy.error = lambda y: np.sin(10 * y.sum())
     found = quick_posterior(toy, 500, 1)
-    assert toy.in_brief == 0 and found.effective > 400
+    assert toy.in_brief == 0 and found.effective > 400 and found.left == 0
+
+
+def test_what_corrections_in_brief_lack_is_told():
+    """Weights do not know of it."""
+    p = 4
+    toy = Toy(lambda y: -0.5 * np.square(y), lambda y: -y, p, LARGE)
+    toy.error, toy.error_slope = lambda y: 0.6 * np.sin(3 * y[0]), lambda y: np.array([1.8 * np.cos(3 * y[0]), *np.zeros(p - 1)])
+    found = quick_posterior(toy, 500, 1)
+    assert toy.in_brief > 0.5 * toy.points and found.pareto_k < 0.7
+    assert found.left == pytest.approx(0.6 * np.sqrt((1 - np.exp(-18)) / 2), abs=0.15)
 
 
 def test_tails_that_are_missed_show_in_pareto_k():

@@ -108,6 +108,16 @@ def test_constant_scores(make_fit, report):
     report(make_fit(CapacityModel(), constant, draws=6))
 
 
+def test_a_programme_that_nobody_had(make_fit, report):
+    frame = pd.DataFrame({"id": np.repeat(["a", "b", "c"], 4), "week": np.tile(np.arange(4.0), 3)})
+    frame = frame.assign(score=np.arange(12.0) % 7, rounds=0)
+    without = Study.from_table(
+        frame, clinician="id", time="week", time_unit="week", scores={"score": Score((0, 10), "higher", 1)},
+        interventions={"rounds": "rounds"}, holds="before",
+    )  # fmt: skip
+    report(make_fit(CapacityModel(), without, draws=6))
+
+
 def test_one_answer_each(make_fit, report):
     frame = pd.DataFrame({"id": list("abcd"), "week": [0.0, 1.0, 2.0, 3.0], "score": [2.0, 5.0, 7.0, 6.0]})
     sparse = Study.from_table(
