@@ -199,6 +199,25 @@ def test_a_large_study_needs_fewer_points(flat):
 
 
 @pytest.mark.parametrize("told", [True, False])
+def test_the_middle_of_a_normal_with_corrections(told):
+    """Exact for a normal, whether scores know of its slope or not; a flat direction is wide, and not followed far."""
+    rng, p = np.random.default_rng(11), 8
+    turn = np.linalg.qr(rng.standard_normal((p, p)))[0]
+    precision = (turn * np.linspace(0.8, 1.4, p)) @ turn.T
+    at, lean = np.linspace(-2, 2, p), np.linspace(3, 1, p)
+    y = rng.standard_normal((64, p))
+    scores = -(y - at * told) @ precision
+    ratio = -0.5 * (((y - at) @ precision) * (y - at)).sum(axis=1) + 0.5 * np.square(y).sum(axis=1)
+    middle, root = quick._middle(y, ratio, scores + y, y @ lean)
+    np.testing.assert_allclose(middle, at + np.linalg.solve(precision, lean), atol=1e-8)
+    np.testing.assert_allclose(root @ root.T, np.linalg.inv(precision), atol=1e-8)
+    flat = y * np.array([0.1, *np.ones(p - 1)])  # minus the scores of a normal that is flat in its first direction
+    middle, root = quick._middle(y, 0.5 * np.square(y).sum(axis=1) - 0.5 * (flat * y).sum(axis=1), y - flat, y[:, 0])
+    assert 1 < middle[0] < 2 and np.abs(middle[1:]).max() < 1e-8
+    np.testing.assert_allclose((root @ root.T)[0], [5.0, *np.zeros(p - 1)], atol=1e-8)
+
+
+@pytest.mark.parametrize("told", [True, False])
 def test_corrections_of_many_effects_that_lead_far_away(told):
     """What Laplace's method errs by in a large study, small for each effect, adds up to many standard deviations; scores may not tell."""
     p = 12
