@@ -20,7 +20,7 @@ APPROXIMATE = (
     "APPROXIMATE: a quick look by Laplace's method, not the full posterior; sample (without --quick, or with method = \"nuts\") "
     "before you publish."
 )
-MOST_LEFT = 0.8  # of log densities by which draws are off, as far as a few are checked; about as many posterior SDs a mean may be off
+MOST_OFF = 0.8  # of log densities by which draws are off, as far as a few are checked; about as many posterior SDs a mean may be off
 FEW = 100  # effective draws below which means are not to be trusted either
 
 
@@ -74,10 +74,10 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
             f"DO NOT TRUST: the quick look's weights have a Pareto k of {quick.pareto_k:.2f} (limit {limit:.2f}) and are worth "
             f"{effective:.0f} draws (at least {FEW}): it misses parts of this posterior. Sample instead.",
         )
-    elif not quick.left <= MOST_LEFT:
+    elif not quick.left <= MOST_OFF:
         said.insert(
             0,
-            f"DO NOT TRUST: log densities of the quick look are off by {quick.left:.2f} from draw to draw (limit {MOST_LEFT:g}), as a few "
+            f"DO NOT TRUST: log densities of the quick look are off by {quick.left:.2f} from draw to draw (limit {MOST_OFF:g}), as a few "
             "draws show for which all was worked out. Sample instead.",
         )
     return tree, quality, said

@@ -172,13 +172,14 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
         middle, root = _middle(*groups[0])
         found = middle + rng.standard_normal((first, p)) @ root.T
     else:
-        found = fitted(_weighted(groups, FIRST), rng).draw(pilots, rng)
+        found = fitted(_weighted(groups), rng).draw(pilots, rng)
     groups.append(_group(*_evaluated(effects, found, seed, 0)))
     brief = None  # whose corrections stand for those of all proposals
     for refits in range(REFITS + 1):
-        surrogate = fitted(_weighted(groups, FIRST), rng, large, brief)
+        surrogate = fitted(_weighted(groups), rng, large)
         if large and brief is None and surrogate.left < MOST_LEFT:
             brief = surrogate
+            groups = [(y, ratio, scores, brief.correction(y)) for y, ratio, scores, _ in groups]
         log_weights, made, wanted = np.empty(0), 0, batch
         while wanted > 0:
             points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows, brief and brief.correction)
@@ -195,7 +196,7 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             wanted = min(MOST_PROPOSALS * draws - made, math.ceil(left))
         else:
             chosen = _resampled(weights, draws, np.random.default_rng([seed, 3]))
-            left = 0.0 if brief is None else _left(effects, brief, rows[chosen[:CHECKED]][:, s.population], seed)
+            left = 0.0 if brief is None else _left(effects, brief, rows[np.ix_(chosen[:CHECKED], s.population)], seed)
             return Quick(rows, chosen, k, effective, made, left)
 
 
@@ -220,8 +221,8 @@ def _middle(y, ratio, scores, correction):
     return (vectors / np.maximum(values, LEAST_TURN)) @ vectors.T @ slope, vectors / np.sqrt(np.maximum(values, LEAST_WIDE))
 
 
-def _weighted(groups, first):
-    return [(first if n == 0 else 1.0, *group) for n, group in enumerate(groups)]
+def _weighted(groups):
+    return [(FIRST if n == 0 else 1.0, *group) for n, group in enumerate(groups)]
 
 
 def _evaluated(effects, points, seed: int, made: int, rows=None, corrections=None):

@@ -31,10 +31,12 @@ REBASED = 2  # times that the base is moved to where the draws are
 
 @dataclass(frozen=True)
 class Polynomial:
-    """Without a constant.
+    """Without a constant; outside its box it goes on as it is at its edge.
 
     Attributes
     ----------
+    box : array (2, p)
+        Where it holds.
     linear, quartic : arrays (p)
     quadratic : array (p, p)
         Upper triangular: of y_i y_j.
@@ -42,22 +44,25 @@ class Polynomial:
         [i, j]: of y_i^2 y_j.
     """
 
+    box: np.ndarray
     linear: np.ndarray
     quadratic: np.ndarray
     cubic: np.ndarray
     quartic: np.ndarray
 
     @classmethod
-    def of(cls, coefficients: np.ndarray, p: int) -> Polynomial:
+    def of(cls, coefficients: np.ndarray, box: np.ndarray) -> Polynomial:
         """From coefficients in the order of `_features`."""
+        p = box.shape[1]
         pairs = np.triu_indices(p)
         linear, upper, cubic, quartic = np.split(coefficients, np.cumsum([p, pairs[0].size, p * p]))
         quadratic = np.zeros((p, p))
         quadratic[pairs] = upper
-        return cls(linear, quadratic, cubic.reshape(p, p), quartic)
+        return cls(box, linear, quadratic, cubic.reshape(p, p), quartic)
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
         """At points (n, p)."""
+        y = np.clip(y, *self.box)
         squares = np.square(y)
         found = y @ self.linear + ((y @ self.quadratic.T) * y).sum(axis=1)
         return found + ((squares @ self.cubic) * y).sum(axis=1) + np.square(squares) @ self.quartic
@@ -70,34 +75,26 @@ class Surrogate:
     Attributes
     ----------
     polynomial : Polynomial
-    box : array (2, p)
-        Where it holds; outside it goes on as it is at its edge.
     mean : array (p)
         Of the base.
     root : array (p, p)
         Lower triangular factor of its covariance.
     low, high : float
         Between which the log ratio of the density to the base is kept.
-    corrections : Polynomial, optional
-        What Laplace's next terms have of ``polynomial``.
+    correction : Polynomial, optional
+        What Laplace's next terms are expected to add, up to a constant; holds further out, where draws may lie.
     left : float
         Standard deviation of what is left of Laplace's next terms at a point by what the other points tell of them; least of all ridges,
         so that it is somewhat less than at other points.
     """
 
     polynomial: Polynomial
-    box: np.ndarray
     mean: np.ndarray
     root: np.ndarray
     low: float = -np.inf
     high: float = np.inf
-    corrections: Polynomial | None = None
+    correction: Polynomial | None = None
     left: float = np.inf
-
-    def correction(self, y: np.ndarray) -> np.ndarray:
-        """What Laplace's next terms are expected to add at points (n, p), up to a constant."""
-        middle, reach = self.box.mean(axis=0), FURTHER * (self.box[1] - self.box[0]) / 2
-        return self.corrections(np.clip(y, middle - reach, middle + reach))
 
     def log_density(self, y: np.ndarray) -> np.ndarray:
         """Of the points that `draw` gives, up to a constant."""
@@ -105,7 +102,7 @@ class Surrogate:
         return base + np.clip(self._ratio(y, base), self.low, self.high)
 
     def _ratio(self, y, base):
-        return self.polynomial(np.clip(y, *self.box)) - 0.5 * np.square(y).sum(axis=1) - base
+        return self.polynomial(y) - 0.5 * np.square(y).sum(axis=1) - base
 
     def _proposed(self, rng):
         z = rng.standard_normal((POOL, self.mean.size))
@@ -133,21 +130,19 @@ class Surrogate:
         return found
 
 
-def fitted(groups, rng: np.random.Generator, many: bool = False, kept: Surrogate | None = None) -> Surrogate:
+def fitted(groups, rng: np.random.Generator, many: bool = False) -> Surrogate:
     """The surrogate that fits at groups of points.
 
     Parameters
     ----------
     groups : sequence of (weight, y, ratio, scores, correction)
         Each with the weight of its residuals; ``y`` (n, p), ``ratio`` (n), the log of Laplace's integrated density over the
-        standard normal's, ``scores`` (n, p), its derivatives, and ``correction`` (n), what the expansion's next terms add. The box
-        holds the last group's points, with ``many`` those of all.
+        standard normal's, ``scores`` (n, p), its derivatives or, with ``many``, None, and ``correction`` (n), what the expansion's
+        next terms add. The box holds the last group's points, with ``many`` those of all.
     rng : Generator
     many : bool
         Whether there are so many effects that what their integrals err by, each by little, adds up to more than the posterior is wide.
         ``scores`` then lead elsewhere than ``ratio``, which is believed, and corrections are more than linear terms and squares.
-    kept : Surrogate, optional
-        Whose corrections stand in place of the groups', of which some then may have None for ``scores``.
     """
     p = groups[0][1].shape[1]
     weights = np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])
@@ -160,7 +155,7 @@ def fitted(groups, rng: np.random.Generator, many: bool = False, kept: Surrogate
         gram = gram + weight**2 * (slopes.T @ slopes)
         moments = moments + weight**2 * (slopes.T @ scores.reshape(-1))
     ratio = np.concatenate([ratio for _, _, ratio, *_ in groups])
-    correction = np.concatenate([correction if kept is None else kept.correction(y) for _, y, _, _, correction in groups])
+    correction = np.concatenate([correction for *_, correction in groups])
     group = np.zeros(weights.size, int) if many else np.repeat(np.arange(len(groups)), [len(y) for _, y, *_ in groups])
 
     def centred(values):
@@ -184,10 +179,9 @@ def fitted(groups, rng: np.random.Generator, many: bool = False, kept: Surrogate
     more[used] = _next_terms(ratio + correction - terms @ found, *given)[0] if many else corrections[used]
     reaches = [(y.mean(axis=0), FURTHEST * y.std(axis=0)) for _, y, *_ in (groups if many else groups[-1:])]
     box = np.stack([np.min([middle - reach for middle, reach in reaches], axis=0), np.max([m + reach for m, reach in reaches], axis=0)])
-    start = Surrogate(
-        Polynomial.of(found + more, p), box, np.zeros(p), np.eye(p), corrections=Polynomial.of(corrections, p), left=left
-    )  # fmt: skip
-    return start.bounded(rng)
+    middle, reach = box.mean(axis=0), FURTHER * (box[1] - box[0]) / 2
+    further = Polynomial.of(corrections, np.stack([middle - reach, middle + reach]))
+    return Surrogate(Polynomial.of(found + more, box), np.zeros(p), np.eye(p), correction=further, left=left).bounded(rng)
 
 
 def _next_terms(values, rows, kinds, weights, ridges):

@@ -106,8 +106,8 @@ def test_it_goes_on_outside_its_box_as_at_the_edge():
     p = 2
     box = np.array([[-2.0, -3.0], [3.0, 2.0]])
     cubic = np.array([[0.2, 0.0], [0.0, -0.1]])
-    made = Surrogate(Polynomial(np.zeros(p), np.zeros((p, p)), cubic, np.zeros(p)), box, np.zeros(p), np.eye(p))
-    np.testing.assert_allclose(made.polynomial(np.clip([[50.0, 0.0], [0.0, -50.0], [1.0, 1.0]], *box)), [5.4, 2.7, 0.1])
+    made = Surrogate(Polynomial(box, np.zeros(p), np.zeros((p, p)), cubic, np.zeros(p)), np.zeros(p), np.eye(p))
+    np.testing.assert_allclose(made.polynomial(np.array([[50.0, 0.0], [0.0, -50.0], [1.0, 1.0]])), [5.4, 2.7, 0.1])
     draws = made.bounded(np.random.default_rng(6)).draw(1000, np.random.default_rng(7))
     assert draws.shape == (1000, p) and np.abs(draws).max() < 8
 
@@ -133,7 +133,7 @@ def test_what_the_polynomial_leaves_of_corrections_is_told():
     assert exact.left < 0.2  # the ridge's
     # at points that were not fitted to, the noise and what it does to twelve coefficients
     assert 0.5 < noisy.left < 0.8
-    np.testing.assert_allclose(exact.polynomial.linear, exact.corrections.linear, atol=1e-12)
+    np.testing.assert_allclose(exact.polynomial.linear, exact.correction.linear, atol=1e-12)
 
 
 def test_products_in_corrections_are_found_where_asked_for():
