@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 
 from .sentences import FEW
@@ -11,6 +13,8 @@ from .study_design import Pattern
 BREAK = 0.25
 SAME_DATE = 0.5
 TINY = 1e-9
+
+_known: WeakKeyDictionary = WeakKeyDictionary()  # by study, which does not change: a large one's take seconds, and are asked for often
 
 
 def pattern(study, k: int, course_is_endless: bool = False) -> Pattern:
@@ -28,6 +32,13 @@ def pattern(study, k: int, course_is_endless: bool = False) -> Pattern:
     -------
     Pattern
     """
+    known = _known.setdefault(study, {})
+    if (k, course_is_endless) not in known:
+        known[k, course_is_endless] = _pattern(study, k, course_is_endless)
+    return known[k, course_is_endless]
+
+
+def _pattern(study, k, course_is_endless):
     first, last = study.follow_up
     n, n_units, unit = study.n_clinicians, study.n_units, study.unit_code
     gap = float(study.median_gap) if study.median_gap > 0 else 0.0
