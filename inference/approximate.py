@@ -11,7 +11,7 @@ from .cores import available_cores, one_blas_thread
 from .laplace.density import Expansion
 from .laplace.laplace import laplace
 from .laplace.on_workers import EffectsOnWorkers
-from .laplace.quick import Effects, Quick, quick_posterior
+from .laplace.quick import Quick, quick_posterior
 from .psis import good_k
 from .sampling import Sampling
 from .store import Drawn
@@ -59,7 +59,7 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
             '(`equipoise run` without --quick, method = "nuts").'
         )
     client = client_in_use()
-    effects = Effects(found, available_cores()) if client is None else EffectsOnWorkers(found, client, model, study)
+    effects = found.effects(available_cores()) if client is None else EffectsOnWorkers(found, client, model, study)
     quick = quick_posterior(effects, settings.draws, settings.seed)
     stats = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((1, settings.draws), bool))})
     tree = xr.DataTree.from_dict({"posterior": recorded(effects.compiled, quick), "sample_stats": stats})

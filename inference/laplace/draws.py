@@ -8,10 +8,10 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import logit, ndtr
 
+from .bends import AT, bend_of_quantiles
 from .coordinates import Coordinates
 from .population import opened
 from .quantile import half_normal_position, log_half_normal
-from .refine import AT, bend_of_quantiles
 
 
 def plain_draws(names, structure, posterior) -> np.ndarray:

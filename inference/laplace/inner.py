@@ -16,10 +16,13 @@ from .arrow import backward, factor, forward, solve, spread
 from .coordinates import density_at
 
 STEP = 1e-5  # of differences of the gradient, from one side: they are off by as much of a third derivative, the same everywhere
+NARROW = 0.05  # standard deviations, near enough for third derivatives at the mode
+ADJOINT = 1e-3
 REACH = 1.0  # of the points that tell how far the conditional is from a normal, in its standard deviations
 LEAST = 0.1  # precision of an effect that counts at least, where its prior and what it was found to be give about 1
 SOON = 3.0  # by how much each step along the gradient itself is to be shorter than the last, or the curvature is worked out
 NEAR = 5e-3  # a move of the effects that leaves the curvature as it was
+LAST = 0.02  # a step in brief at whose end nothing is worked out
 MOST_NEWTON = 30
 MOST_STEP = 2.0  # that an effect may move at once
 SAME = 0.1  # a step after which the curvature is worked out anew
@@ -95,10 +98,11 @@ def _longest(step, unit, clinician):
 
 
 @njit(nogil=True, error_model="numpy")
-def _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, brief, gradient, room):
+def _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, brief, shift, gradient, room):
     """Move the effects of ``y`` to their mode. Value there and half the log determinant.
 
-    Where ``brief``, a last short step is taken without the density being worked out at its end: the value there follows from the step.
+    Where ``brief``, a last short step is taken without the density being worked out at its end. The value there follows from the step, and
+    so does the determinant: it changes by third derivatives, which lead from the mode to the mean (``shift``).
     """
     there, step = room[0], room[2]
     half, age, change, before = 0.0, np.inf, np.inf, np.inf  # age: how far the effects have moved since the curvature was worked out
@@ -120,17 +124,18 @@ def _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, brief,
                 half = _curvature(call, y, gradient, unit, clinician, unit_of, own, coupling, schur, there)
                 age = 0.0
             solve(gradient, unit, clinician, unit_of, own, coupling, schur, step)
-            if brief and age > NEAR and _longest(step, unit, clinician) < NEAR:  # the last step's curvature is to be that of the mode
+            if brief and age > NEAR and _longest(step, unit, clinician) < LAST:  # the last step's curvature is to be that of the mode
                 half = _curvature(call, y, gradient, unit, clinician, unit_of, own, coupling, schur, there)
                 age = 0.0
                 solve(gradient, unit, clinician, unit_of, own, coupling, schur, step)
-        last = brief and not plain and _longest(step, unit, clinician) < NEAR
+        last = brief and not plain and _longest(step, unit, clinician) < LAST
         change = 0.0
         for places in (unit, clinician):
             for a in range(places.shape[0]):
                 for place in places[a]:
                     if last:
                         value += 0.5 * gradient[place] * step[place]
+                        half -= gradient[place] * shift[place]
                     moved = min(max(step[place], -MOST_STEP), MOST_STEP)
                     change = max(change, abs(moved))
                     y[place] += moved
@@ -153,7 +158,36 @@ def _bent(correction):
 
 
 @njit(nogil=True, error_model="numpy")
-def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
+def _score(call, y, unit, clinician, unit_of, own, coupling, schur, gradient, there, back, moved, z_unit, z_clinician, score):
+    """Derivatives of Laplace's value by the population's parameters, as far as ``score`` is read.
+
+    The log determinant of the effects' curvature changes with the parameters, by third derivatives, and with the effects' mode, which
+    follows the parameters. How it follows need not be known: what it contributes is the change of the gradient along the
+    step that the same third derivatives lead to from the mode (the adjoint of Kristensen et al. 2016, JSS 70, section 2).
+    """
+    slopes = np.zeros(y.size)  # minus half the derivative of the log determinant
+    for axis in range(z_clinician.shape[1] + z_unit.shape[1]):
+        if axis >= z_clinician.shape[1]:
+            z_unit[:, axis - z_clinician.shape[1]] = NARROW
+        else:
+            z_clinician[:, axis] = NARROW
+        _along(call, y, z_unit, z_clinician, 1.0, unit, clinician, unit_of, own, coupling, schur, moved, there)
+        _along(call, y, z_unit, z_clinician, -1.0, unit, clinician, unit_of, own, coupling, schur, moved, back)
+        z_unit[:] = 0.0
+        z_clinician[:] = 0.0
+        for a in range(y.size):
+            slopes[a] += (there[a] + back[a] - 2 * gradient[a]) / (2 * NARROW**2)
+    moved[:] = 0.0
+    solve(slopes, unit, clinician, unit_of, own, coupling, schur, moved)
+    for a in range(y.size):
+        back[a] = y[a] + ADJOINT * moved[a]
+    density_at(call, back, there)
+    for a in range(y.size):
+        score[a] = gradient[a] + slopes[a] + (there[a] - gradient[a]) / ADJOINT
+
+
+@njit(nogil=True, error_model="numpy")
+def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score, scored):
     """Log p(theta, y) with the effects integrated out, and one draw of them.
 
     From third and fourth derivatives f along the axes in which the curvature is the identity, Laplace's value is corrected by
@@ -176,8 +210,9 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
     draw : array (size)
         Is filled with the population's parameters and a draw of the effects.
     score : array (size)
-        Is filled, at the population's places, with derivatives of Laplace's value, but for how the effects' mode follows: nothing
-        to first order where the coordinates hold.
+        Is filled, at the population's places, with derivatives of Laplace's value.
+    scored : bool
+        Whether it is.
 
     Returns
     -------
@@ -191,7 +226,7 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
     own, coupling, schur = np.empty((count, k, k)), np.empty((count, k, m)), np.empty((units, m, m))
     room = np.empty((4, size))
     gradient, there, back, moved = np.empty(size), room[0], room[1], room[3]
-    value, half = _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, False, gradient, room)
+    value, half = _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, False, y, gradient, room)
     if not math.isfinite(value - half):
         draw[:] = y
         return -np.inf, 0.0
@@ -222,8 +257,8 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score):
                     third[i, a, axis] = (plus[a] + minus[a]) / REACH**2
                     fourth[i, a, axis] = 3 * (plus[a] - minus[a]) / REACH**3
                 fourth[i, axis, axis] += 6 / REACH**2
-    for a in range(size):
-        score[a] = gradient[a] + total[a]
+    if scored:
+        _score(call, y, unit, clinician, unit_of, own, coupling, schur, gradient, there, back, moved, z_unit, z_clinician, score)
     corrections = np.zeros(count)
     for a in range(k):
         for b in range(a + 1, k):  # f_aabb, from points between the two axes
@@ -296,7 +331,7 @@ def briefly_integrated(call, y, unit, clinician, unit_of, close, shift, normals,
     k, count = clinician.shape
     own, coupling, schur = np.empty((count, k, k)), np.empty((count, k, m)), np.empty((units, m, m))
     room = np.empty((4, y.size))
-    value, half = _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, True, np.empty(y.size), room)
+    value, half = _mode(call, y, unit, clinician, unit_of, own, coupling, schur, close, True, shift, np.empty(y.size), room)
     draw[:] = y
     if not math.isfinite(value - half):
         return -np.inf

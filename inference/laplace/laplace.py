@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,12 +13,14 @@ from scipy.optimize import minimize
 
 from ...models.design import build_design
 from ...models.parameters import coordinates, parameter_table
+from .bends import bent_marginals, bent_standard_deviations, moved_to
 from .coordinates import Coordinates, in_coordinates, plain
 from .curvature import following
 from .density import Density
 from .draws import bent_to, plain_draws
+from .effects import Effects
 from .mode import Approximation, conditional_mode, marginal_mode
-from .refine import bent_marginals, coordinates_at, growth, levels
+from .refine import coordinates_at, growth, levels
 from .structure import Structure, structure_of
 
 STARTS = 16  # the sampler's own starting points, jittered, whose average the search begins at
@@ -80,10 +82,25 @@ class Laplace:
             s, found.at.x, found.at.latent, self.covariance, found.unit_follows, found.clinician_follows, self.growth,
             levels(density, s, found.at.x),
         )  # fmt: skip
-        if self.part is not None:  # with so many clinicians marginals are nearly normal
-            return straight
+        if self.part is not None:
+            return bent_standard_deviations(
+                straight, lambda at: Effects(s, in_coordinates(self.compiled, at), self.threads), self._recentred
+            )
         with ThreadPoolExecutor(self.threads) as pool:
             return bent_marginals(density, straight, found, pool.map)
+
+    def _recentred(self, found: Coordinates) -> Coordinates:
+        """About where the bent coordinates have their centre, what effects are and follow there."""
+        theta, wider = moved_to(found, found.scale @ found.bend[0])
+        density, s = self.density, self.structure
+        at = conditional_mode(density, s, self.approximation.predicted(s, theta))
+        if not np.isfinite(at.log_marginal):
+            return found
+        with ThreadPoolExecutor(self.threads) as pool:
+            follows = following(density, s, at.x, at.latent, pool.map)
+        scale = wider[:, None] * found.scale
+        there = coordinates_at(s, at.x, at.latent, scale @ scale.T, *follows, self.growth, levels(density, s, at.x))
+        return replace(there, bend=np.stack([np.zeros(theta.size), *found.bend[1:]]))
 
     @cached_property
     def growth(self) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +112,10 @@ class Laplace:
     def sampler(self):
         """The compiled model in the sampler's coordinates."""
         return in_coordinates(self.compiled, self.coordinates)
+
+    def effects(self, threads: int = 1) -> Effects:
+        """What integrates the effects out, in the sampler's coordinates."""
+        return Effects(self.structure, self.sampler(), threads)
 
 
 def laplace(compiled, model, study, design, threads: int = 1) -> Laplace | None:

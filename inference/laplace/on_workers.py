@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..chains import Source
 from ..cluster import prepared, share_out
 from .coordinates import coordinates_of
-from .quick import Effects, Value
+from .effects import Effects, Value
 
 SHARES = 4  # batches for each thread of the workers, so that they come to an end together
 MOST_NUMBERS = 1_000_000  # in the draws of a batch
@@ -29,13 +28,13 @@ class EffectsOnWorkers(Effects):
     """
 
     def __init__(self, found, client, model, study):
-        super().__init__(found)
+        super().__init__(found.structure, found.sampler())
         self.client, self.source = client, Source(model, study, coordinates_of(self.compiled))
 
-    def at(self, points: np.ndarray, seeds: Iterable, keep: bool = True, brief: bool = False) -> Iterator[Value]:
+    def at(self, points: np.ndarray, seeds: Iterable, keep: bool = True, brief: bool = False, scored: bool = True) -> Iterator[Value]:
         """Values at points (n, p) of the population's parameters, in order; see `Effects.at`."""
         threads = max(sum(self.client.nthreads().values()), 1)
-        jobs = batches(points, list(seeds), (keep, brief), SHARES * threads, self.structure.size)
+        jobs = batches(points, list(seeds), (keep, brief, scored), SHARES * threads, self.structure.size)
         early: dict[int, list[Value]] = {}
         following = 0
         for number, values in share_out(self.client, values_at, (self.source.key, self.source), jobs, 2 * threads):
@@ -45,22 +44,11 @@ class EffectsOnWorkers(Effects):
                 following += 1
 
 
-def batches(points, seeds, how: tuple[bool, bool], count: int, size: int) -> list:
+def batches(points, seeds, how: tuple[bool, ...], count: int, size: int) -> list:
     """Points with their seeds in about so many numbered batches, smaller ones where draws (of this size) are large."""
     each = max(1, min(-(-len(points) // count), MOST_NUMBERS // size))
     starts = range(0, len(points), each)
     return [(n, (points[a : a + each], seeds[a : a + each], *how)) for n, a in enumerate(starts)]
-
-
-@dataclass(frozen=True)
-class _Made:
-    """Stands for a `Laplace` whose compiled model is there already."""
-
-    compiled: object
-    structure: object
-
-    def sampler(self):
-        return self.compiled
 
 
 def values_at(given, batch) -> list[Value]:
@@ -71,4 +59,4 @@ def values_at(given, batch) -> list[Value]:
 
 
 def _effects(source: Source) -> Effects:
-    return Effects(_Made(source.compiled(), source.coordinates.structure))
+    return Effects(source.coordinates.structure, source.compiled())

@@ -3,26 +3,22 @@
 In the manner of INLA (Rue, Martino & Chopin 2009, JRSS B 71): at each point of the population's parameters the effects are
 integrated out by Laplace's method and its next terms (`inner`). Points are drawn from a polynomial approximation of what comes out
 (`surrogate`) and weighted by the ratio of the two. Pareto-smoothed weights (Vehtari et al. 2024, JMLR 25) say how far to
-trust it. In large studies most points get the next terms as other points tell them; a few draws are then worked out in full, to
-say what that leaves.
+trust it. In large studies most points get the next terms as other points tell them (`emulator`); a few draws are then worked out
+in full, to say what that leaves.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from ...datasets.errors import UserError
 from ..psis import HIGH_K, smoothed
-from .inner import briefly_integrated, integrated
-from .laplace import LARGE, Laplace
-from .surrogate import fitted
+from .laplace import LARGE
+from .surrogate import Region, fitted
 
 PILOTS = 12  # points for each of the population's parameters that the polynomial is fitted to
 LEAST_PILOTS = 64
@@ -31,37 +27,14 @@ ENOUGH = 0.3  # effective share of the first proposals from which there is no re
 FIRST = 0.3  # weight of the first of several sets of such points, which lies less well
 # turns of the log density about the mode, where a normal's is 1: where it is flat there, it may bend soon, or be wide
 LEAST_TURN, LEAST_WIDE = 0.7, 0.2
-FEWEST_PILOTS = 2  # ... for each parameter in a large study, that tell where its posterior lies
-FEW_PILOTS = 4  # ... and there, for each parameter, as it is nearly normal
+FEW_PILOTS = 2.0  # ... for each parameter of a large study, of those that tell where its posterior lies, and of those there
+LEAST_FEW = 32
 HOPED = 0.85  # effective share of a large study's proposals that is hoped for from a better polynomial
 MOST_LEFT = 0.6  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
 CHECKED = 32  # draws of those in brief that are worked out in full at the end: weights cannot tell by what their corrections err
-CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
 IN_MEMORY = 2.5e7  # numbers of draws in memory; more lie in a temporary file
-
-
-@dataclass(frozen=True)
-class Value:
-    """What comes out at one point of the population's parameters.
-
-    Attributes
-    ----------
-    laplace : float
-        Log density of the population's parameters in the sampler's coordinates by Laplace's method, up to a constant.
-    correction : float
-        What the expansion's next terms add; 0 in brief, where `quick_posterior` puts what the other points tell of them.
-    score : array (p)
-        Derivatives of ``laplace``, as `integrated` finds them; 0 in brief.
-    draw : array (size) or None
-        The sampler's coordinates with one draw of the effects.
-    """
-
-    laplace: float
-    correction: float
-    score: np.ndarray
-    draw: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -91,59 +64,6 @@ class Quick:
     left: float = 0.0
 
 
-class Effects:
-    """Integrates the effects of all units and clinicians out, on this machine.
-
-    Parameters
-    ----------
-    found : Laplace
-    threads : int
-    """
-
-    def __init__(self, found: Laplace, threads: int = 1):
-        self.structure, self.threads = found.structure, threads
-        self.compiled = found.sampler()  # owns what the addresses point to
-        self._call = np.array([self.compiled.compiled_logp_func.address, self.compiled.user_data.ctypes.data], np.int64)
-        self._places = tuple(np.ascontiguousarray(places.T) for places in (self.structure.unit, self.structure.clinician))
-
-    def at(self, points: np.ndarray, seeds: Iterable, keep: bool = True, brief: bool = False) -> Iterator[Value]:
-        """Values at points (n, p) of the population's parameters, in order.
-
-        Parameters
-        ----------
-        points : array (n, p)
-        seeds : iterable
-            Of the draws of the effects.
-        keep : bool
-            Whether draws are wanted.
-        brief : bool
-            By Laplace's method alone: without corrections and scores, and with effects whose mean is as far from their mode as it is at
-            the centre of the population's parameters.
-        """
-        shift = self._shift if brief else None
-        with ThreadPoolExecutor(self.threads) as pool:
-            yield from pool.map(lambda point, seed: self._one(point, seed, keep, shift), points, seeds)
-
-    @cached_property
-    def _shift(self) -> np.ndarray:
-        s = self.structure
-        mode, mean = np.zeros(s.size), np.empty(s.size)
-        integrated(self._call, mode, *self._places, s.unit_of, CLOSE, np.zeros(s.size), mean, np.empty(s.size))
-        return mean - mode
-
-    def _one(self, point, seed, keep, shift) -> Value:
-        s = self.structure
-        y, draw, score = np.zeros(s.size), np.empty(s.size), np.zeros(s.size)
-        y[s.population] = point
-        normals = np.random.default_rng(seed).standard_normal(s.size)
-        given = self._call, y, *self._places, s.unit_of, CLOSE
-        if shift is None:
-            laplace, correction = integrated(*given, normals, draw, score)
-        else:
-            laplace, correction = briefly_integrated(*given, shift, normals, draw), 0.0
-        return Value(laplace, correction, score[s.population], draw if keep else None)
-
-
 def quick_posterior(effects, draws: int, seed: int) -> Quick:
     """Draws from the posterior by importance sampling.
 
@@ -165,24 +85,18 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     p, large = s.population.size, s.unit_of.size >= LARGE
     pilots = max(PILOTS * p, LEAST_PILOTS)
     rows = _room(max(MOST_PROPOSALS * draws, pilots), s.size)
-    scout, first = (max(each * p, LEAST_PILOTS) if large else pilots for each in (FEWEST_PILOTS, FEW_PILOTS))
-    batch = max(draws // 4, first)
-    groups = [_group(*_evaluated(effects, rng.standard_normal((scout, p)), seed, 0))]
-    if large:
-        middle, root = _middle(*groups[0])
-        found = middle + rng.standard_normal((first, p)) @ root.T
-    else:
-        found = fitted(_weighted(groups), rng).draw(pilots, rng)
-    groups.append(_group(*_evaluated(effects, found, seed, 0)))
+    groups, region = _first_groups(effects, pilots, seed, rng, large)
+    batch = max(draws // 4, len(groups[-1][0]) if large else pilots)
     brief = None  # whose corrections stand for those of all proposals
     for refits in range(REFITS + 1):
-        surrogate = fitted(_weighted(groups), rng, large)
-        if large and brief is None and surrogate.left < MOST_LEFT:
-            brief = surrogate
-            groups = [(y, ratio, scores, brief.correction(y)) for y, ratio, scores, _ in groups]
+        surrogate = fitted(_weighted(groups), rng, region)
+        if large:
+            region = Region(surrogate.mean, surrogate.root)
+            if brief is None and surrogate.correction.left < MOST_LEFT:
+                brief = surrogate.correction
         log_weights, made, wanted = np.empty(0), 0, batch
         while wanted > 0:
-            points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows, brief and brief.correction)
+            points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows, brief)
             log_weights = np.append(log_weights, [v.laplace + v.correction for v in values] - surrogate.log_density(points))
             begun, made = made > 0, made + wanted
             weights, k = smoothed(log_weights)
@@ -200,10 +114,26 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             return Quick(rows, chosen, k, effective, made, left)
 
 
+def _first_groups(effects, pilots, seed, rng, large):
+    """Points that the first surrogate is fitted to, and the region of a large study's."""
+    p = effects.structure.population.size
+
+    def group(points):
+        return _group(*_evaluated(effects, points, seed, 0))
+
+    if not large:
+        first = group(rng.standard_normal((pilots, p)))
+        return [first, group(fitted(_weighted([first]), rng).draw(pilots, rng))], None
+    count = max(round(FEW_PILOTS * p), LEAST_FEW)
+    scouts = group(rng.standard_normal((count, p)))
+    region = Region(*_middle(*scouts))
+    return [scouts, group(region.draw(count, rng))], region
+
+
 def _left(effects, brief, points, seed) -> float:
     """Standard deviation of what the corrections of draws in brief lack."""
-    _, values = _evaluated(effects, points, seed, 0)
-    return float(np.std([value.correction for value in values] - brief.correction(points)))
+    values = effects.at(points, [[seed, 2, n] for n in range(len(points))], keep=False, scored=False)
+    return float(np.std([value.correction for value in values] - brief(points)))
 
 
 def _middle(y, ratio, scores, correction):
@@ -243,7 +173,7 @@ def _evaluated(effects, points, seed: int, made: int, rows=None, corrections=Non
 def _group(y, values, told: bool = True):
     """What the surrogate is fitted to: relative to the standard normal, without points at which nothing comes out.
 
-    In brief, scores are not ``told``.
+    In brief, scores and corrections are not ``told``.
     """
     kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace)]
     if not kept:
@@ -254,7 +184,7 @@ def _group(y, values, told: bool = True):
     y, values = y[kept], [values[n] for n in kept]
     ratio = np.array([v.laplace for v in values]) + 0.5 * np.square(y).sum(axis=1)
     scores = np.array([v.score for v in values]).reshape(y.shape) + y if told else None
-    return y, ratio, scores, np.array([v.correction for v in values])
+    return y, ratio, scores, np.array([v.correction for v in values]) if told else None
 
 
 def _room(count: int, size: int) -> np.ndarray:

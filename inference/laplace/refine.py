@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
-from scipy.special import ndtr
 
 from .coordinates import Coordinates, plain
 from .curvature import central, latent_curvature
-from .mode import conditional_mode
-from .population import opened
 from .quantile import log_half_normal
 
 LEAST_INFORMATION = 1e-3  # of an effect, from which its growth is told
@@ -156,79 +152,3 @@ def growth(density, structure, approximation, sd: np.ndarray, mapped=map) -> tup
 
 def _diagonal(blocks):
     return np.maximum(np.diagonal(blocks, axis1=1, axis2=2) - 1, LEAST_INFORMATION)
-
-
-AT = 1.5  # standard normal quantiles that the bent marginal keeps, with the median
-FAR = 2.0  # where a normal's log density has fallen by 2, and what is as good as that
-STRAIGHT = 0.05
-OUTWARD = (1.0, FAR, 3.0, 4.5, 6.0, 8.0)
-FALL = 9.0  # of the log density, beyond which there is nothing
-
-
-def bent_marginals(density, found: Coordinates, approximation, mapped=map) -> Coordinates:
-    """With each of the population's coordinates bent so that its own marginal, cut along its axis, is nearly a standard normal.
-
-    Parameters
-    ----------
-    density : Density, in `plain` coordinates
-    found : Coordinates
-    approximation : Approximation
-    mapped : function, optional
-        Does what `map` does.
-    """
-    columns = mapped(lambda k: _bent_marginal(density, found, approximation, k), range(found.bend.shape[1]))
-    return replace(found, bend=np.stack(list(columns), axis=1))
-
-
-def _bent_marginal(density, found, approximation, k):
-    top = approximation.at.log_marginal
-    both = [_log_marginal(density, found, approximation, k, t) - top for t in (-FAR, FAR)]
-    if np.abs(np.add(both, FAR**2 / 2)).max() < STRAIGHT:
-        return found.bend[:, k]
-    points, values = [0.0], [0.0]
-    for side, far in zip((-1.0, 1.0), both, strict=True):
-        for size in OUTWARD:
-            points.append(side * size)
-            values.append(far if size == FAR else _log_marginal(density, found, approximation, k, side * size) - top)
-            if not values[-1] > -FALL:
-                break
-    return _bend(np.array(points), np.array(values))
-
-
-def _log_marginal(density, found, approximation, k, t):
-    """Log density of the coordinate k at t, the others at 0, effects integrated out by Laplace's method."""
-    s = found.structure
-    moved = found.scale[:, k] * t
-    theta, logs = found.centre[s.population] + moved, 0.0
-    for a in np.flatnonzero(s.mean_of >= 0):
-        sd = s.mean_of[a]
-        log_sd = theta[sd] if np.isnan(s.log_unit[sd]) else s.log_unit[sd] + log_half_normal(theta[sd])[0]
-        wider = opened(log_sd - found.log_sd[sd], *found.funnel[:, a])[0]
-        theta[a] = found.centre[s.population[a]] + moved[a] * np.exp(wider)
-        logs += wider
-    return conditional_mode(density, s, approximation.predicted(s, theta)).log_marginal + logs
-
-
-def _bend(points, values):
-    """Shift, slope and turn of `population.bent` that give three quantiles of the density with these logs at these points."""
-    straight = 0.0, 1.0, 0.0
-    order = np.argsort(points)
-    points, values = points[order], values[order]
-    finite = np.isfinite(values)
-    points, values = points[finite], values[finite]
-    if points[0] > -FAR or points[-1] < FAR:
-        return straight
-    grid = np.linspace(points[0], points[-1], 2001)
-    # what is interpolated is what it differs by from a normal, which bends less
-    log = PchipInterpolator(points, values + points**2 / 2)(grid) - grid**2 / 2
-    density = np.exp(log - log.max())
-    mass = np.cumsum(density)
-    low, middle, high = np.interp(ndtr([-AT, 0.0, AT]), (mass - density / 2) / mass[-1], grid)
-    return bend_of_quantiles(low, middle, high)
-
-
-def bend_of_quantiles(low, middle, high):
-    """Shift, slope and turn of `population.bent` that give these quantiles at standard normal ones of -`AT`, 0 and `AT`."""
-    turn = (high + low - 2 * middle) / (2 * np.log(np.cosh(AT)))
-    slope = (high - low) / (2 * AT)
-    return middle, slope, np.clip(turn, -0.8 * slope, 0.8 * slope)

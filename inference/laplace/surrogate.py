@@ -2,8 +2,8 @@
 
 There the posterior is close to a standard normal. The log of its ratio to one is described by a polynomial: linear, quadratic,
 y_i^2 y_j and y_i^4. Its coefficients are found from a few points at which the integrated density (`inner`) and its
-gradient are known: each point tells as many numbers as there are parameters, so that few are enough. What the polynomial misses
-the importance weights make good.
+gradient are known: each point tells as many numbers as there are parameters, so that few are enough. What the next terms of Laplace's
+method add is known by its values alone. What the polynomial misses the importance weights make good.
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .emulator import Emulator
+
 RIDGE = 10.0  # precision of the coefficients around 0, where a score's own is 1
-# ... where linear terms are many times as large: of these, squares, products, and terms of higher order, which would stand for them
+PLAIN = 3.0  # ... of those of Laplace's next terms, of which only values are known: linear and squares
+# ... in a large study, by degree, whose log density bends more: linear, quadratic, of third and fourth order
 MANY_RIDGE = (0.1, 1.0, 1.0, 10.0)
-PLAIN = ((3.0, 3.0),)  # ... of those of Laplace's next terms, of which only values are known: linear and squares
-# ... and in large studies also of products and of terms of third and fourth order, which few but wide directions have: what leaves least
-# of each point by what the others tell
-RIDGES = (
-    (0.1, 1.0, 3.0, 1e3), (0.1, 1.0, 10.0, 1e2), (0.1, 1.0, 30.0, 1e3), (0.1, 1.0, 30.0, 1e5), (0.1, 0.1, 1e4, 1e6), (3.0, 3.0, 1e4, 1e6),
-)  # fmt: skip
+MADE = 3000  # points at which a large study's corrections are made up by `emulator`
+REACH = 2.0  # of a large study's draws beyond the root of their number of coordinates, in standard deviations
 LEAST = 4.0  # below the median of the log ratio, that it counts at least: no region is left out
 CAP = 0.999  # the share of the base's points whose ratios count in full
 FURTHEST = 3.0  # standard deviations of the points fitted to, beyond which a polynomial would run away
-FURTHER = 1.5  # ... times as far that of corrections, which are smaller, holds: draws are weighted with it
 POOL = 50_000  # points of the base at a time from which draws are chosen
 REBASED = 2  # times that the base is moved to where the draws are
 
@@ -69,6 +67,30 @@ class Polynomial:
 
 
 @dataclass(frozen=True)
+class Region:
+    """About where the draws of a large study are: a fit to few points is worth nothing beyond.
+
+    Attributes
+    ----------
+    mean : array (p)
+    root : array (p, p)
+        Of the covariance.
+    """
+
+    mean: np.ndarray
+    root: np.ndarray
+
+    def holds(self, y: np.ndarray) -> np.ndarray:
+        """Whether it holds points (n, p)."""
+        apart = np.square(np.linalg.solve(self.root, (y - self.mean).T)).sum(axis=0)
+        return apart < (np.sqrt(self.mean.size) + REACH) ** 2
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Normal points (count, p)."""
+        return self.mean + rng.standard_normal((count, self.mean.size)) @ self.root.T
+
+
+@dataclass(frozen=True)
 class Surrogate:
     """A density close to the posterior's: a polynomial plus a standard normal's log density, drawn from by way of a normal base.
 
@@ -78,14 +100,13 @@ class Surrogate:
     mean : array (p)
         Of the base.
     root : array (p, p)
-        Lower triangular factor of its covariance.
+        Of its covariance.
     low, high : float
         Between which the log ratio of the density to the base is kept.
-    correction : Polynomial, optional
-        What Laplace's next terms are expected to add, up to a constant; holds further out, where draws may lie.
-    left : float
-        Standard deviation of what is left of Laplace's next terms at a point by what the other points tell of them; least of all ridges,
-        so that it is somewhat less than at other points.
+    region : Region, optional
+        Outside which nothing is drawn.
+    correction : Emulator, optional
+        What Laplace's next terms are expected to add in a large study.
     """
 
     polynomial: Polynomial
@@ -93,8 +114,8 @@ class Surrogate:
     root: np.ndarray
     low: float = -np.inf
     high: float = np.inf
-    correction: Polynomial | None = None
-    left: float = np.inf
+    region: Region | None = None
+    correction: Emulator | None = None
 
     def log_density(self, y: np.ndarray) -> np.ndarray:
         """Of the points that `draw` gives, up to a constant."""
@@ -107,14 +128,16 @@ class Surrogate:
     def _proposed(self, rng):
         z = rng.standard_normal((POOL, self.mean.size))
         y = self.mean + z @ self.root.T
-        return y, self._ratio(y, -0.5 * np.square(z).sum(axis=1))
+        ratio = self._ratio(y, -0.5 * np.square(z).sum(axis=1))
+        inside = ... if self.region is None else self.region.holds(y)
+        return y[inside], ratio[inside]
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Independent points (count, p), by rejection."""
         found = np.empty((0, self.mean.size))
         while len(found) < count:
             y, ratio = self._proposed(rng)
-            kept = np.log(rng.random(POOL)) < np.clip(ratio, self.low, self.high) - self.high
+            kept = np.log(rng.random(len(y))) < np.clip(ratio, self.low, self.high) - self.high
             found = np.concatenate([found, y[kept]])
         return found[:count]
 
@@ -130,19 +153,18 @@ class Surrogate:
         return found
 
 
-def fitted(groups, rng: np.random.Generator, many: bool = False) -> Surrogate:
+def fitted(groups, rng: np.random.Generator, region: Region | None = None) -> Surrogate:
     """The surrogate that fits at groups of points.
 
     Parameters
     ----------
     groups : sequence of (weight, y, ratio, scores, correction)
         Each with the weight of its residuals; ``y`` (n, p), ``ratio`` (n), the log of Laplace's integrated density over the
-        standard normal's, ``scores`` (n, p), its derivatives or, with ``many``, None, and ``correction`` (n), what the expansion's
-        next terms add. The box holds the last group's points, with ``many`` those of all.
+        standard normal's, ``scores`` (n, p), its derivatives, and ``correction`` (n), what the expansion's next terms add. The last two
+        are None for points in brief. The box holds the last group's points, in a large study those of all.
     rng : Generator
-    many : bool
-        Whether there are so many effects that what their integrals err by, each by little, adds up to more than the posterior is wide.
-        ``scores`` then lead elsewhere than ``ratio``, which is believed, and corrections are more than linear terms and squares.
+    region : Region, optional
+        Of a large study, where corrections of many effects, each small, add up to more than the posterior is wide.
     """
     p = groups[0][1].shape[1]
     weights = np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])
@@ -150,52 +172,40 @@ def fitted(groups, rng: np.random.Generator, many: bool = False) -> Surrogate:
     for weight, y, _, scores, _ in groups:
         some, slopes = _features(y)
         terms.append(some)
-        if scores is None:
-            continue
-        gram = gram + weight**2 * (slopes.T @ slopes)
-        moments = moments + weight**2 * (slopes.T @ scores.reshape(-1))
-    ratio = np.concatenate([ratio for _, _, ratio, *_ in groups])
-    correction = np.concatenate([correction for *_, correction in groups])
-    group = np.zeros(weights.size, int) if many else np.repeat(np.arange(len(groups)), [len(y) for _, y, *_ in groups])
+        if scores is not None:
+            gram = gram + weight**2 * (slopes.T @ slopes)
+            moments = moments + weight**2 * (slopes.T @ scores.reshape(-1))
 
-    def centred(values):
+    def centred(values, group):
         """Less the mean of its group, weighted."""
         values = values.copy()
-        for n in range(group[-1] + 1):
+        for n in np.unique(group):
             values[group == n] -= np.average(values[group == n], axis=0, weights=np.square(weights[group == n]))
         return (values.T * weights).T
 
-    terms, ratio, correction = centred(np.concatenate(terms)), centred(ratio), centred(correction)
-    if not many:
-        gram, moments = gram + terms.T @ terms, moments + terms.T @ ratio
-    pairs = np.triu_indices(p)
-    kinds = np.repeat([0, 1, 3, 3], [p, pairs[0].size, p * p, p])
-    kinds[p : p + pairs[0].size][pairs[0] != pairs[1]] = 2
-    found = np.linalg.solve(gram + np.diag(np.array(MANY_RIDGE)[kinds] if many else np.full(kinds.size, RIDGE)), moments)
-    used = (kinds < 2) | many
-    given = terms[:, used], kinds[used], weights, RIDGES if many else PLAIN
-    corrections, more = np.zeros((2, kinds.size))
-    corrections[used], left = _next_terms(correction, *given)
-    more[used] = _next_terms(ratio + correction - terms @ found, *given)[0] if many else corrections[used]
-    reaches = [(y.mean(axis=0), FURTHEST * y.std(axis=0)) for _, y, *_ in (groups if many else groups[-1:])]
+    group = np.repeat(np.arange(len(groups)) if region is None else np.zeros(len(groups), int), [len(y) for _, y, *_ in groups])
+    terms, ratio = centred(np.concatenate(terms), group), centred(np.concatenate([ratio for _, _, ratio, *_ in groups]), group)
+    degrees = np.repeat([1, 2, 3, 4], [p, p * (p + 1) // 2, p * p, p])
+    ridge = np.full(degrees.size, RIDGE) if region is None else np.array(MANY_RIDGE)[degrees - 1]
+    found = np.linalg.solve(gram + terms.T @ terms + np.diag(ridge), moments + terms.T @ ratio)
+    emulator = None
+    if region is None:
+        i, j = np.triu_indices(p)
+        plain = np.flatnonzero(np.concatenate([np.ones(p, bool), i == j, np.zeros(p * p + p, bool)]))
+        correction = centred(np.concatenate([correction for *_, correction in groups]), group)
+        rows = terms[:, plain]
+        found[plain] += np.linalg.solve(rows.T @ rows + PLAIN * np.eye(plain.size), rows.T @ correction)
+    else:
+        told = [(y, correction) for _, y, _, _, correction in groups if correction is not None]
+        emulator = Emulator(*map(np.concatenate, zip(*told, strict=True)))
+        y = region.draw(MADE, rng)
+        rows, made = _features(y)[0], emulator(y)
+        rows, made = rows - rows.mean(axis=0), made - made.mean()
+        found += np.linalg.solve(rows.T @ rows + np.eye(found.size), rows.T @ made)
+    reaches = [(y.mean(axis=0), FURTHEST * y.std(axis=0)) for _, y, *_ in (groups[-1:] if region is None else groups)]
     box = np.stack([np.min([middle - reach for middle, reach in reaches], axis=0), np.max([m + reach for m, reach in reaches], axis=0)])
-    middle, reach = box.mean(axis=0), FURTHER * (box[1] - box[0]) / 2
-    further = Polynomial.of(corrections, np.stack([middle - reach, middle + reach]))
-    return Surrogate(Polynomial.of(found + more, box), np.zeros(p), np.eye(p), correction=further, left=left).bounded(rng)
-
-
-def _next_terms(values, rows, kinds, weights, ridges):
-    """Coefficients of Laplace's next terms, and the standard deviation of what is left of them at each point by what the others tell."""
-    best = None
-    for ridge in ridges:
-        variances = 1 / np.array(ridge)[kinds]
-        precision = np.linalg.inv((rows * variances) @ rows.T + np.eye(len(rows)))
-        scaled = precision @ values
-        apart = scaled / np.diag(precision) / weights
-        left = float(np.sqrt(np.average(np.square(apart), weights=weights**2)))
-        if best is None or left < best[1]:
-            best = variances * (rows.T @ scaled), left
-    return best
+    base = Region(np.zeros(p), np.eye(p)) if region is None else region
+    return Surrogate(Polynomial.of(found, box), base.mean, base.root, region=region, correction=emulator).bounded(rng)
 
 
 def _features(y):

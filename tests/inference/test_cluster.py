@@ -16,7 +16,6 @@ from equipoise import CapacityModel, UserError, datasets, fit, load, on_cluster,
 from equipoise.inference import chains, cluster, estimands, sampling, store, workers
 from equipoise.inference.laplace.laplace import laplace
 from equipoise.inference.laplace.on_workers import EffectsOnWorkers
-from equipoise.inference.laplace.quick import Effects
 from equipoise.inference.refits.jobs import run_jobs
 from equipoise.inference.refits.ledger import Ledger
 from equipoise.models.design import build_design
@@ -123,7 +122,7 @@ def found(study):
 def test_the_inner_steps_of_a_quick_look_are_the_same_in_the_same_order(found, study, threads):
     points = 0.5 * np.random.default_rng(1).standard_normal((21, found.structure.population.size))
     seeds = [[1, n] for n in range(21)]
-    here = list(Effects(found).at(points, seeds))
+    here = list(found.effects().at(points, seeds))
     there = list(EffectsOnWorkers(found, threads, CapacityModel(), study).at(points, seeds))
     assert len({value.laplace for value in here}) == 21
     for a, b in zip(here, there, strict=True):

@@ -12,13 +12,14 @@ import pytest
 from numba import types
 from scipy import special, stats
 
+from equipoise.inference.laplace.bends import _bend, bent_standard_deviations
 from equipoise.inference.laplace.coordinates import Coordinates, in_coordinates
 from equipoise.inference.laplace.curvature import following, latent_curvature
 from equipoise.inference.laplace.density import _CALL, Density
 from equipoise.inference.laplace.mode import DONE, marginal_mode
 from equipoise.inference.laplace.population import bent, opened, stick
 from equipoise.inference.laplace.quantile import half_normal_position, log_half_normal
-from equipoise.inference.laplace.refine import _bend, coordinates_at
+from equipoise.inference.laplace.refine import coordinates_at
 from equipoise.inference.laplace.structure import Structure
 from equipoise.models.likelihood import kept
 
@@ -101,6 +102,45 @@ def test_what_bends_a_skewed_marginal_straightens_it():
     shift, slope, turn = _bend(points, gamma.logpdf(mode + scale * points))
     for y in (-1.5, 0.0, 1.5):
         assert np.isclose(gamma.cdf(mode + scale * bent(y, shift, slope, turn)[0]), stats.norm.cdf(y), atol=0.01)
+
+
+@dataclass(frozen=True)
+class Unbent:
+    """What of `Coordinates` is bent: three parameters, of which the last two are standard deviations."""
+
+    bend: np.ndarray = field(default_factory=lambda: np.array([[0.0], [1.0], [0.0]]) * np.ones(3))
+    structure: object = field(default_factory=lambda: SimpleNamespace(log_unit=np.array([np.nan, 0.0, 0.0]), population=np.arange(3)))
+
+
+def test_standard_deviations_of_a_large_study_are_bent_where_the_others_are():
+    """One is skewed, and lies further up the larger the other is, which is normal, but not about the centre."""
+    gamma, asked = stats.loggamma(1.0), []
+
+    def effects_in(found):
+        def at(points, seeds, keep, scored):
+            asked.extend(points)
+            for y in points:
+                t, d, _ = np.transpose([bent(value, *column) for value, column in zip(y, found.bend.T, strict=True)])
+                log = stats.norm.logpdf(t[0]) + gamma.logpdf(t[1] - 0.5 * t[2]) + stats.norm.logpdf(t[2], 2.0)
+                yield SimpleNamespace(laplace=log - 3.0, correction=3.0 + np.log(d).sum())
+
+        return SimpleNamespace(at=at, structure=found.structure)
+
+    found = bent_standard_deviations(Unbent(), effects_in, lambda found: found)
+    np.testing.assert_array_equal(found.bend[:, 0], (0, 1, 0))
+    np.testing.assert_allclose(found.bend[:, 2], (2, 1, 0), atol=0.5)
+    for y in (-1.5, 0.0, 1.5):
+        above = 0.5 * found.bend[0, 2]  # by how much the other, at its own middle, moves it
+        assert np.isclose(gamma.cdf(bent(y, *found.bend[:, 1])[0] - above), stats.norm.cdf(y), atol=0.05)
+    assert len(asked) < 30
+
+
+def test_standard_deviations_that_are_known_nowhere_are_left():
+    def effects_in(found):
+        nothing = SimpleNamespace(laplace=-np.inf, correction=0.0)
+        return SimpleNamespace(at=lambda points, *_, **__: (nothing for _ in points), structure=found.structure)
+
+    np.testing.assert_array_equal(bent_standard_deviations(Unbent(), effects_in, lambda found: found).bend, Unbent().bend)
 
 
 # --- densities that are known -----------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from equipoise import CapacityModel, datasets, simulate
 from equipoise.inference.laplace.density import _CALL, Density
 from equipoise.inference.laplace.inner import integrated
 from equipoise.inference.laplace.laplace import laplace
-from equipoise.inference.laplace.quick import CLOSE, Effects
 from equipoise.inference.sampling import compile_model
 from equipoise.models.design import build_design
 
@@ -102,7 +101,7 @@ def test_effects_are_integrated_out_as_by_quadrature(shape, orders, left):
     found = of_study(*shape)
     points = np.random.default_rng(2).standard_normal((3, found.structure.population.size)) * [[0], [0.7], [1]]
     missed = []
-    for point, value in zip(points, Effects(found).at(points, range(3)), strict=True):
+    for point, value in zip(points, found.effects().at(points, range(3)), strict=True):
         exact = by_quadrature(found, point, orders[1])[0]
         missed.append([value.laplace - exact, value.laplace + value.correction - exact])
     assert abs(exact - by_quadrature(found, point, orders[0])[0]) < 1e-5
@@ -116,34 +115,33 @@ def test_draws_of_units_and_clinicians_have_the_moments_of_the_quadrature():
     s = found.structure
     point = 0.5 * np.random.default_rng(4).standard_normal(s.population.size)
     _, mean, square = by_quadrature(found, point, 8)
-    draws = np.array([v.draw for v in Effects(found, threads=2).at(np.tile(point, (n, 1)), range(n))])
+    draws = np.array([v.draw for v in found.effects(2).at(np.tile(point, (n, 1)), range(n))])
     np.testing.assert_array_equal(draws[:, s.population], np.tile(point, (n, 1)))
     effects = np.concatenate([s.unit.ravel(), s.clinician.ravel()])
     sd = np.sqrt(square - mean**2)[effects]
     error = 4 / np.sqrt(n)
     assert np.abs(draws.mean(axis=0) - mean)[effects].max() < (error + 0.02) * sd.max()
     np.testing.assert_allclose(draws.std(axis=0)[effects], sd, rtol=error / np.sqrt(2) + 0.05)
-    again = [v.draw for v in Effects(found).at(np.tile(point, (3, 1)), range(3))]
+    again = [v.draw for v in found.effects().at(np.tile(point, (3, 1)), range(3))]
     np.testing.assert_array_equal(again, draws[:3])  # whatever the number of threads
 
 
 def test_scores_are_derivatives_of_laplaces_value():
-    """But for how the mode follows: the mean's distance from the mode times the mixed second derivatives, worked out here."""
+    """With the curvature's log determinant, and with how the effects' mode follows."""
     found, h = of_study(4, 20, 2), 1e-3
-    s, effects, density = found.structure, Effects(found), Density(found.sampler())
+    s, effects = found.structure, found.effects()
     for point in 0.5 * np.random.default_rng(4).standard_normal((2, s.population.size)):
         moves = h * np.eye(s.population.size)
         there, back = (np.array([v.laplace for v in effects.at(point + sign * moves, range(len(moves)))]) for sign in (1, -1))
-        mode, mean, score = np.zeros(s.size), np.empty(s.size), np.empty(s.size)
-        mode[s.population] = point
-        integrated(effects._call, mode, *effects._places, s.unit_of, CLOSE, np.zeros(s.size), mean, score)
-        follows = (density(mode + h * (mean - mode))[1] - density(mode - h * (mean - mode))[1]) / (2 * h)
-        np.testing.assert_allclose((score + follows)[s.population], (there - back) / (2 * h), atol=0.02)
+        [here] = effects.at(point[None], [0])
+        np.testing.assert_allclose(here.score, (there - back) / (2 * h), atol=2e-3)
+        [unscored] = effects.at(point[None], [0], scored=False)
+        assert (unscored.score == 0).all() and unscored.laplace == here.laplace and unscored.correction == here.correction
 
 
 def test_in_brief_laplaces_value_and_the_draws_are_the_same():
     found = of_study(4, 20, 2)
-    s, effects = found.structure, Effects(found, threads=2)
+    s, effects = found.structure, found.effects(2)
     points = np.concatenate([np.zeros((1, s.population.size)), np.random.default_rng(4).standard_normal((4, s.population.size))])
     whole, brief = (list(effects.at(points, range(len(points)), brief=brief)) for brief in (False, True))
     np.testing.assert_allclose([v.laplace for v in brief], [v.laplace for v in whole], atol=2e-3)
@@ -157,7 +155,7 @@ def test_in_brief_laplaces_value_and_the_draws_are_the_same():
 def test_in_brief_where_the_mode_is_found_in_several_steps():
     """Whatever the last step's length, the curvature is that of the mode."""
     found = of_study(4, 20, 2)
-    s, effects = found.structure, Effects(found, threads=2)
+    s, effects = found.structure, found.effects(2)
     points = 1.5 * np.random.default_rng(5).standard_normal((60, s.population.size))
     whole, brief = (list(effects.at(points, range(len(points)), brief=brief)) for brief in (False, True))
     np.testing.assert_allclose([v.laplace for v in brief], [v.laplace for v in whole], atol=0.01)
@@ -183,7 +181,7 @@ def at_zero(log, size, unit, clinician, unit_of, normals=None):
     y, draw, score = np.zeros(size), np.empty(size), np.zeros(size)
     places = (np.ascontiguousarray(np.transpose(p)) for p in (unit, clinician))
     normals = np.zeros(size) if normals is None else normals
-    marginal = integrated(call, y, *places, np.array(unit_of), 1e-8, normals, draw, score)
+    marginal = integrated(call, y, *places, np.array(unit_of), 1e-8, normals, draw, score, True)
     return *marginal, y, draw, score
 
 
@@ -287,7 +285,8 @@ def test_units_and_clinicians_in_the_expansion(arrow):
         expected += np.einsum("abc,def,ad,be,cf->", f, f, c, c, c) / 12
     np.testing.assert_allclose(mode, 0, atol=1e-12)
     np.testing.assert_allclose(mean, covariance @ traces / 2, atol=1e-7)
-    np.testing.assert_allclose(score, traces / 2, atol=1e-7)
+    # by the curvature, and by the mode, which moves by as much as the mean does
+    np.testing.assert_allclose(score, traces / 2 - precision @ mean, atol=1e-6)
     assert np.abs(mean).max() > 0.01 and expected > 5e-4
     assert correction == pytest.approx(expected, rel=1e-4)
 

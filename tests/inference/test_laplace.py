@@ -13,8 +13,10 @@ from scipy import special, stats
 from scipy.optimize import minimize_scalar
 
 from equipoise import CapacityModel, Score, datasets, simulate
+from equipoise.inference.approximate import MOST_OFF
 from equipoise.inference.laplace import laplace as laplacing
 from equipoise.inference.laplace import mode as laplacing_mode
+from equipoise.inference.laplace import quick
 from equipoise.inference.laplace.coordinates import coordinates_of, in_coordinates, plain
 from equipoise.inference.laplace.density import _CALL, Density
 from equipoise.inference.laplace.draws import plain_draws
@@ -211,6 +213,20 @@ def test_the_mode_of_a_large_study_is_found_by_way_of_a_part(monkeypatch, units)
     logs = [np.linalg.slogdet(by_differences(found.coordinates.parameters, each))[1] for each in y]
     apart = [mapped(each)[0] - own(found.coordinates.parameters(each))[0] - log for each, log in zip(y, logs, strict=True)]
     np.testing.assert_allclose(apart[1], apart[0], atol=1e-5)
+
+    # the quick look's way with large studies leads to where that with small ones does
+    monkeypatch.setattr(quick, "LARGE", 60)
+    large = quick.quick_posterior(found.effects(), 400, 1)
+    monkeypatch.setattr(quick, "LARGE", 10_000)
+    small = quick.quick_posterior(whole.effects(), 400, 1)
+    assert large.left > 0 and small.left == 0 and large.left < MOST_OFF and max(large.pareto_k, small.pareto_k) < 0.7
+    by_large, by_small = (
+        np.array([coordinates.parameters(draw)[p] for draw in look.draws[look.chosen]])
+        for look, coordinates in ((large, found.coordinates), (small, whole.coordinates))
+    )
+    (low, middle, high), (low_small, middle_small, high_small) = (np.quantile(d, [0.1, 0.5, 0.9], axis=0) for d in (by_large, by_small))
+    assert (np.abs(middle - middle_small) < 0.15 * (high_small - low_small)).all()
+    np.testing.assert_allclose(high - low, high_small - low_small, rtol=0.3)
 
 
 def test_a_part_that_lacks_what_the_study_has_is_not_followed(small, monkeypatch):
