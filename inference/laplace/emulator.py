@@ -31,7 +31,7 @@ class Emulator:
     Attributes
     ----------
     left : float
-        Standard deviation of the values less what the other points tell of them.
+        Standard deviation of the values less what the other points tell of them, in the scales that all of them gave.
     """
 
     def __init__(self, y: np.ndarray, values: np.ndarray):

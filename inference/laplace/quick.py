@@ -3,8 +3,8 @@
 In the manner of INLA (Rue, Martino & Chopin 2009, JRSS B 71): at each point of the population's parameters the effects are
 integrated out by Laplace's method and its next terms (`inner`). Points are drawn from a polynomial approximation of what comes out
 (`surrogate`) and weighted by the ratio of the two. Pareto-smoothed weights (Vehtari et al. 2024, JMLR 25) say how far to
-trust it. In large studies most points get the next terms as other points tell them (`emulator`); a few draws are then worked out
-in full, to say what that leaves.
+trust it. In large studies most points get the next terms as other points tell them (`emulator`), at last also some draws that are
+worked out in full, which say what that leaves.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import numpy as np
 
 from ...datasets.errors import UserError
 from ..psis import HIGH_K, smoothed
+from .emulator import Emulator
 from .laplace import LARGE
-from .surrogate import Region, fitted
+from .surrogate import Region, all_told, fitted
 
 PILOTS = 12  # points for each of the population's parameters that the polynomial is fitted to
 LEAST_PILOTS = 64
@@ -31,7 +32,8 @@ FEW_PILOTS = 2.0  # ... for each parameter of a large study, of those that tell 
 LEAST_FEW = 32
 HOPED = 0.85  # effective share of a large study's proposals that is hoped for from a better polynomial
 MOST_LEFT = 0.6  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
-CHECKED = 32  # draws of those in brief that are worked out in full at the end: weights cannot tell by what their corrections err
+CHECKED = 32  # draws of those in brief that are worked out in full: weights cannot tell by what their corrections err
+FOLDS = 4  # of these, each in turn left to what the others tell
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
 IN_MEMORY = 2.5e7  # numbers of draws in memory; more lie in a temporary file
@@ -52,8 +54,8 @@ class Quick:
         Effective number of proposals.
     proposals : int
     left : float
-        Standard deviation of what log densities lack where the expansion's next terms were not worked out for each proposal: of a few
-        draws for which they were. What a large study's weights, and so Pareto k, do not tell.
+        Standard deviation of what log densities lack where the expansion's next terms were not worked out for each proposal: at a few
+        draws for which they were, as the other points tell them. What a large study's weights, and so Pareto k, do not tell.
     """
 
     draws: np.ndarray
@@ -87,31 +89,38 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     rows = _room(max(MOST_PROPOSALS * draws, pilots), s.size)
     groups, region = _first_groups(effects, pilots, seed, rng, large)
     batch = max(draws // 4, len(groups[-1][0]) if large else pilots)
-    brief = None  # whose corrections stand for those of all proposals
+    brief, left = None, 0.0  # corrections that stand for those of all proposals, and what they lack
     for refits in range(REFITS + 1):
         surrogate = fitted(_weighted(groups), rng, region)
         if large:
             region = Region(surrogate.mean, surrogate.root)
             if brief is None and surrogate.correction.left < MOST_LEFT:
                 brief = surrogate.correction
-        log_weights, made, wanted = np.empty(0), 0, batch
+        points, logs, wanted = np.empty((0, p)), np.empty(0), batch  # in brief, logs are without corrections
         while wanted > 0:
-            points, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, made, rows, brief)
-            log_weights = np.append(log_weights, [v.laplace + v.correction for v in values] - surrogate.log_density(points))
-            begun, made = made > 0, made + wanted
-            weights, k = smoothed(log_weights)
-            effective = 1 / float(np.square(weights).sum())
-            left = (draws - effective) / max(effective / made, LEAST_RATE)  # proposals, as they go
-            anew = left > draws / HOPED if large and refits == 0 else effective < ENOUGH * made
+            begun = len(points) > 0
+            more, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, len(points), rows, brief)
+            points, logs = np.concatenate([points, more]), np.append(logs, [v.laplace + v.correction for v in values])
+            weights, k, effective, lacking = _weighed(points, logs, surrogate, brief, draws)
+            anew = lacking > draws / HOPED if large and refits == 0 else effective < ENOUGH * len(points)
             if not begun and refits < REFITS and (anew or k > HIGH_K - 0.1):
                 best = np.argsort(-weights)[:pilots]
-                groups.append(_group(points[best], [values[n] for n in best], told=brief is None))
+                groups.append(_group(points[best], [values[n] for n in best], brief))
                 break
-            wanted = min(MOST_PROPOSALS * draws - made, math.ceil(left))
+            if not begun and brief is not None:
+                brief, left = _checked(effects, groups, points[_resampled(weights, CHECKED, np.random.default_rng([seed, 4]))], seed)
+                weights, k, effective, lacking = _weighed(points, logs, surrogate, brief, draws)
+            wanted = min(MOST_PROPOSALS * draws - len(points), math.ceil(lacking))
         else:
-            chosen = _resampled(weights, draws, np.random.default_rng([seed, 3]))
-            left = 0.0 if brief is None else _left(effects, brief, rows[np.ix_(chosen[:CHECKED], s.population)], seed)
-            return Quick(rows, chosen, k, effective, made, left)
+            return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, len(points), left)
+
+
+def _weighed(points, logs, surrogate, brief, draws):
+    """Smoothed weights, Pareto k, the effective number of points, and how many more it takes as they go."""
+    corrections = 0.0 if brief is None else brief(points)
+    weights, k = smoothed(logs + corrections - surrogate.log_density(points))
+    effective = 1 / float(np.square(weights).sum())
+    return weights, k, effective, (draws - effective) / max(effective / len(points), LEAST_RATE)
 
 
 def _first_groups(effects, pilots, seed, rng, large):
@@ -130,10 +139,17 @@ def _first_groups(effects, pilots, seed, rng, large):
     return [scouts, group(region.draw(count, rng))], region
 
 
-def _left(effects, brief, points, seed) -> float:
-    """Standard deviation of what the corrections of draws in brief lack."""
+def _checked(effects, groups, points, seed):
+    """Corrections that know of these draws' too, and the standard deviation of what they lack at each without it and a few others."""
+    points = np.unique(points, axis=0)
     values = effects.at(points, [[seed, 2, n] for n in range(len(points))], keep=False, scored=False)
-    return float(np.std([value.correction for value in values] - brief(points)))
+    told = np.array([value.correction for value in values])
+    lacking = np.empty(len(points))
+    for fold in range(FOLDS):
+        out = np.arange(len(points)) % FOLDS == fold
+        if out.any():
+            lacking[out] = told[out] - Emulator(*all_told(groups, (points[~out], told[~out])))(points[out])
+    return Emulator(*all_told(groups, (points, told))), float(np.std(lacking))
 
 
 def _middle(y, ratio, scores, correction):
@@ -155,25 +171,20 @@ def _weighted(groups):
     return [(FIRST if n == 0 else 1.0, *group) for n, group in enumerate(groups)]
 
 
-def _evaluated(effects, points, seed: int, made: int, rows=None, corrections=None):
-    """The points and what comes out there; draws of the effects fill ``rows`` from ``made`` on.
-
-    Given what the ``corrections`` are expected to be, as a function of the points, in brief.
-    """
+def _evaluated(effects, points, seed: int, made: int, rows=None, brief=None):
+    """The points and what comes out there; draws of the effects fill ``rows`` from ``made`` on."""
     values, seeds = [], ([seed, 2, made + n] for n in range(len(points)))
-    brief = corrections is not None
-    expected = corrections(points) if brief else np.zeros(len(points))
-    for n, value in enumerate(effects.at(points, seeds, rows is not None, *([True] if brief else []))):
+    for n, value in enumerate(effects.at(points, seeds, rows is not None, brief is not None)):
         if rows is not None:
             rows[made + n] = value.draw
-        values.append(replace(value, draw=None, correction=value.correction + expected[n]))
+        values.append(replace(value, draw=None))
     return points, values
 
 
-def _group(y, values, told: bool = True):
+def _group(y, values, brief=None):
     """What the surrogate is fitted to: relative to the standard normal, without points at which nothing comes out.
 
-    In brief, scores and corrections are not ``told``.
+    In ``brief``, scores and corrections are not told.
     """
     kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace)]
     if not kept:
@@ -183,8 +194,9 @@ def _group(y, values, told: bool = True):
         )
     y, values = y[kept], [values[n] for n in kept]
     ratio = np.array([v.laplace for v in values]) + 0.5 * np.square(y).sum(axis=1)
-    scores = np.array([v.score for v in values]).reshape(y.shape) + y if told else None
-    return y, ratio, scores, np.array([v.correction for v in values]) if told else None
+    if brief is not None:
+        return y, ratio, None, None
+    return y, ratio, np.array([v.score for v in values]).reshape(y.shape) + y, np.array([v.correction for v in values])
 
 
 def _room(count: int, size: int) -> np.ndarray:

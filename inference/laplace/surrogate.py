@@ -196,8 +196,7 @@ def fitted(groups, rng: np.random.Generator, region: Region | None = None) -> Su
         rows = terms[:, plain]
         found[plain] += np.linalg.solve(rows.T @ rows + PLAIN * np.eye(plain.size), rows.T @ correction)
     else:
-        told = [(y, correction) for _, y, _, _, correction in groups if correction is not None]
-        emulator = Emulator(*map(np.concatenate, zip(*told, strict=True)))
+        emulator = Emulator(*all_told(group[1:] for group in groups))
         y = region.draw(MADE, rng)
         rows, made = _features(y)[0], emulator(y)
         rows, made = rows - rows.mean(axis=0), made - made.mean()
@@ -206,6 +205,12 @@ def fitted(groups, rng: np.random.Generator, region: Region | None = None) -> Su
     box = np.stack([np.min([middle - reach for middle, reach in reaches], axis=0), np.max([m + reach for m, reach in reaches], axis=0)])
     base = Region(np.zeros(p), np.eye(p)) if region is None else region
     return Surrogate(Polynomial.of(found, box), base.mean, base.root, region=region, correction=emulator).bounded(rng)
+
+
+def all_told(groups, *more):
+    """Points (n, p) of groups (y, ratio, scores, correction) that are not in brief, and the corrections there; with ``more`` of both."""
+    told = [(y, correction) for y, _, _, correction in groups if correction is not None]
+    return map(np.concatenate, zip(*told, *more, strict=True))
 
 
 def _features(y):

@@ -15,6 +15,7 @@ from equipoise.inference.approximate import approximate, recorded
 from equipoise.inference.laplace import quick
 from equipoise.inference.laplace.density import Expansion
 from equipoise.inference.laplace.effects import Value
+from equipoise.inference.laplace.emulator import Emulator
 from equipoise.inference.laplace.laplace import LARGE, laplace
 from equipoise.inference.laplace.quick import Quick, _resampled, quick_posterior
 from equipoise.inference.psis import HIGH_K, smoothed
@@ -250,6 +251,23 @@ def test_what_corrections_in_brief_lack_is_told():
     found = quick_posterior(toy, 500, 1)
     assert toy.in_brief > 0.5 * toy.points and found.pareto_k < 0.7
     assert found.left == pytest.approx(0.6 / np.sqrt(2), abs=0.15)
+
+
+def test_draws_worked_out_in_full_make_corrections_better():
+    """And what they lack when they are left to the others is what the corrections lack elsewhere."""
+    p, found = 6, []
+    toy = Toy(lambda y: -0.5 * np.square(y), lambda y: -y, p, LARGE)
+    toy.error = lambda y: np.exp(0.6 * y[0]) + y[0] * y[1] + 0.2 * np.sin(40 * y[2])
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        pilots = rng.standard_normal((40, p))
+        told = np.array([toy.error(y) for y in pilots])
+        draws, other = (np.array([1.5, *np.zeros(p - 1)]) + 0.5 * rng.standard_normal((n, p)) for n in (quick.CHECKED, 500))
+        better, left = quick._checked(toy, [(pilots, None, None, told), (draws, None, None, None)], draws, 1)
+        found.append([left, *((each(other) - [toy.error(y) for y in other]).std() for each in (better, Emulator(pilots, told)))])
+    left, after, before = np.sqrt(np.square(found).mean(axis=0))
+    assert 0.2 / np.sqrt(2) < after < 0.7 * before
+    assert left == pytest.approx(after, rel=0.2)
 
 
 def test_tails_that_are_missed_show_in_pareto_k():
