@@ -7,7 +7,22 @@ from typing import Annotated
 
 import typer
 
-from .console import File, Fresh, Output, Scheduler, Share, Workers, command, listed, printable, refit, say, tell, warn
+from .console import (
+    File,
+    Fresh,
+    Output,
+    Quick,
+    Scheduler,
+    Share,
+    Workers,
+    command,
+    listed,
+    printable,
+    refit,
+    say,
+    tell,
+    warn,
+)  # fmt: skip
 from .console import app as app  # what the entry point runs
 from .datasets.errors import UserError
 
@@ -18,13 +33,14 @@ def demo(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the analysis file and its results.")
     ] = Path("equipoise-demo"),
     fresh: Fresh = False,
+    quick: Quick = False,
 ) -> None:
     """Analyse the bundled study of 12 units, and set the estimates beside the truth it was simulated from."""
     from .starter import write_demo
 
     file, written = write_demo(output)
     say(f"{'Wrote' if written else 'Using'} {file}.")
-    _run(file, None, fresh)
+    _run(file, None, fresh, quick=quick)
 
 
 @command("equipoise init survey.csv")
@@ -66,10 +82,7 @@ def run(
     doubling: Annotated[
         bool, typer.Option("--doubling", help="Sample twice the draws from another seed too, and see that they say the same.")
     ] = False,
-    quick: Annotated[
-        bool,
-        typer.Option("--quick", help="A first look, by an approximation in place of sampling, to results/NAME.quick/; marked as such."),
-    ] = False,
+    quick: Quick = False,
     share: Share = False,
     scheduler: Scheduler = None,
     workers: Workers = None,

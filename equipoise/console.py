@@ -41,6 +41,9 @@ Output = Annotated[
     ),
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Do everything again, even what is already done.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="A first look, by an approximation in place of sampling, to results/NAME.quick/; marked as such.")
+]
 Share = Annotated[
     bool,
     typer.Option("--share", help="Write a version fit to leave the house too, to NAME.share/: no clinicians, no small groups ([share])."),

@@ -35,7 +35,7 @@ class Reproduction:
     def write(self, path: Path) -> None:
         """All numbers as CSV, written aside first."""
         from .reports.page import write
-        from .reports.tables import to_csv
+        from .reports.table_files import to_csv
 
         write(path, to_csv(self.table))
 

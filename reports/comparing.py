@@ -14,7 +14,7 @@ from .blocks import Bullets, Fold, Picture, Section, Terms, text
 from .comparing_tables import LEFT_OUT
 from .figures import compared
 from .format import DASH, MINUS, count, listed, name, number, percent, plain, row_decimals, short
-from .tables import to_csv
+from .table_files import to_csv
 
 FIGURE = "compared"
 FOLD_FROM = 20

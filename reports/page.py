@@ -13,12 +13,13 @@ from pathlib import Path
 import pandas as pd
 
 from ..datasets.errors import UserError
-from . import bibliography, checking, prose, sections, tables
+from . import bibliography, checking, prose, sections, table_files
 from .figures import FIGURES, draw
-from .figures.style import COLOURS, Drawn, for_file, for_page, styled, to_svg
+from .figures.style import COLOURS, Drawn, for_file, for_page, marked, styled, to_svg
 from .format import level, plain, without_controls
 from .material import Material
 
+OF_DATA = ("sequences", "design")  # figures that no draws go into
 TITLE = "Capacity for compassion: replenishment, depletion and steady state"
 
 
@@ -114,7 +115,7 @@ def write_outputs(
     figures = _figures(material)
     written = {"report.html": _page(material, title, figures, in_folder=True)}
     written["references.bib"] = bibliography.bibtex(material)
-    written |= {f"tables/{name}.csv": tables.csv_blocks(frame) for name, frame in tables.files(material).items()}
+    written |= {f"tables/{name}.csv": table_files.csv_blocks(frame) for name, frame in table_files.files(material).items()}
     written |= {f"figures/{shown.name}.svg": shown.file for shown in figures.values()}
     # only now, with everything made, is anything written
     for name, content in written.items():
@@ -123,34 +124,42 @@ def write_outputs(
 
 
 def _figures(material) -> dict[str, Shown]:
-    made = {name: shown(name, lambda name=name: draw(name, material)) for name in FIGURES}
+    mark = quick_mark(material.fit)
+    made = {name: shown(name, lambda name=name: draw(name, material), mark if name not in OF_DATA else "") for name in FIGURES}
     for check in material.checks.values():
         name = checking.figure_name(check)
-        made[name] = shown(name, lambda check=check: checking.drawn(check))
+        made[name] = shown(name, lambda check=check: checking.drawn(check), mark)
     return {name: figure for name, figure in made.items() if figure is not None}
 
 
-def shown(name: str, make: Callable[[], Drawn | None]) -> Shown | None:
-    """A figure in both forms; None where ``make`` has nothing to draw."""
+def quick_mark(fit) -> str:
+    """What figures of a quick look say of themselves."""
+    return f"{table_files.QUICK_LOOK.capitalize()}." if fit.approximate else ""
+
+
+def shown(name: str, make: Callable[[], Drawn | None], mark: str = "") -> Shown | None:
+    """A figure in both forms, with a ``mark`` below it; None where ``make`` has nothing to draw."""
     with styled(name):
         drawn = make()
         if drawn is None:
             return None
+        if mark:
+            marked(drawn.figure, mark)
         svg = to_svg(drawn.figure)
-    return Shown(name, for_page(svg, name, drawn.alt), for_file(svg, drawn.alt), drawn.caption, drawn.alt)
+    return Shown(name, for_page(svg, name, drawn.alt), for_file(svg, drawn.alt), f"{mark} {drawn.caption}".lstrip(), drawn.alt)
 
 
 def _page(material, title: str | None, figures: dict[str, Shown], in_folder: bool) -> str:
     return render(
         title=title or TITLE, warnings=material.fit.warnings, cautions=material.facts.get("cautions", []),
         headline=prose.headline(material), summary=prose.summary(material), prob=material.prob,
-        sections=sections.all_sections(material), figures=figures, in_folder=in_folder,
+        sections=sections.all_sections(material), figures=figures, in_folder=in_folder, approximate=material.fit.approximate,
     )  # fmt: skip
 
 
 def render(
     *, title: str, warnings: list[str], cautions: list[str], headline: list, summary: list[str], prob: float,
-    sections: list, figures: dict[str, Shown], in_folder: bool, notice: Sequence[str] = (),
+    sections: list, figures: dict[str, Shown], in_folder: bool, notice: Sequence[str] = (), approximate: bool = False,
 ) -> str:  # fmt: skip
     """A page of ours from its parts: what must be read first, key numbers and sentences, and sections of blocks.
 
@@ -171,6 +180,8 @@ def render(
         Whether tables and figures lie beside the page and are to be linked.
     notice : list of str
         Paragraphs at the very head: what kind of page this is.
+    approximate : bool
+        Whether key numbers and tables are those of a quick look, and say so.
     """
     page = _template().render(
         title=plain(title),
@@ -183,6 +194,8 @@ def render(
         sections=sections,
         figures=figures,
         in_folder=in_folder,
+        approximate=[f"tables/{name}.csv" for name in table_files.OF_DRAWS] if approximate else [],
+        mark=table_files.QUICK_LOOK,
         colours=COLOURS,
         style=_resource("style.css"),
     )

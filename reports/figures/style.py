@@ -118,6 +118,11 @@ def new_figure(width: float = WIDTH, height: float = 3.0) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def marked(figure: Figure, mark: str) -> None:
+    """Words below a figure that stay with it wherever it is copied to."""
+    figure.supxlabel(mark, x=0.99, ha="right", fontsize=7.5, color=MUTED)
+
+
 def to_svg(figure: Figure) -> str:
     """The figure as an SVG document: text as text, the same bytes for the same figure."""
     buffer = io.StringIO()

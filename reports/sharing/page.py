@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .. import caveats, prose, sections, tables
+from .. import caveats, prose, sections, table_files, tables
 from ..blocks import Bullets, Code, Fold, Picture, Section, Table, text
 from ..figures import draw
 from ..format import DASH, count, lasting, name, number, percent, short, thinned
-from ..page import TITLE, Shown, render, shown, write
+from ..page import OF_DATA, TITLE, Shown, quick_mark, render, shown, write
 from .material import SharedMaterial
 from .plan import make_plan
 
@@ -58,15 +58,16 @@ def write_share(
     """
     plan = make_plan(fit.study, fit.model, smallest, estimands, forecast)
     material = SharedMaterial(fit, plan, key, prob, decisions, estimands, forecast, evidence)
-    made = {label: shown(label, lambda label=label: _draw(label, material)) for label in FIGURES}
+    mark = quick_mark(material.fit)
+    made = {label: shown(label, lambda label=label: _draw(label, material), mark if label not in OF_DATA else "") for label in FIGURES}
     figures: dict[str, Shown] = {label: figure for label, figure in made.items() if figure is not None}
     page = render(
         title=title or TITLE, warnings=material.fit.warnings, cautions=material.cautions, notice=notice(material),
         headline=prose.headline(material), summary=prose.summary(material), prob=prob, sections=_sections(material),
-        figures=figures, in_folder=True,
+        figures=figures, in_folder=True, approximate=material.fit.approximate,
     )  # fmt: skip
     written = {"report.html": page}
-    written |= {f"tables/{label}.csv": tables.to_csv(rounded(frame)) for label, frame in _files(material).items()}
+    written |= {f"tables/{label}.csv": table_files.to_csv(rounded(frame)) for label, frame in _files(material).items()}
     written |= {f"figures/{figure.name}.svg": figure.file for figure in figures.values()}
     for file, content in written.items():
         write(Path(folder) / file, content)
@@ -212,7 +213,7 @@ def _files(material) -> dict[str, pd.DataFrame]:
     ):  # fmt: skip
         if frame is not None:
             frames[label] = frame
-    return {label: frames[label] for label in sorted(frames)}
+    return table_files.told_apart(frames, material.fit)
 
 
 def rounded(frame: pd.DataFrame) -> pd.DataFrame:

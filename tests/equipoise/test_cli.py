@@ -117,6 +117,8 @@ def test_the_demo_runs_where_it_is_told(command, tmp_path, laboratory, monkeypat
     assert result.exit_code == 0
     assert (tmp_path / "equipoise-demo" / "results" / "analysis" / "report.html").exists()
     assert os.path.join("equipoise-demo", "results", "analysis", "report.html") in result.stdout
+    assert command("demo", "--quick").exit_code == 0
+    assert (tmp_path / "equipoise-demo" / "results" / "analysis.quick" / "report.html").exists()
 
 
 def python(code: str, *arguments) -> subprocess.CompletedProcess:

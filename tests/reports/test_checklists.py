@@ -17,7 +17,7 @@ from equipoise.reports import write_outputs
 from equipoise.reports.checklists import CHECKLISTS, answers, files, section
 from equipoise.reports.checklists.item import AUTHORS, DONE, NOT_APPLICABLE, NOT_DONE, NOT_MET, STATES
 from equipoise.reports.material import Material
-from equipoise.reports.tables import to_csv
+from equipoise.reports.table_files import to_csv
 
 BARG = ["A", "B", "1A", "1B", "1C", "1D", "1E", "2A", "2B", "2C", "2D", "3A", "3B", "3C", "4A", "4B", "4C", "4D", "4E",
         "5A", "5B", "5C", "5D", "5E", "6A", "6B", "6C", "6D", "6E", "6F"]  # fmt: skip

@@ -17,7 +17,7 @@ from equipoise.inference.comparison import compare
 from equipoise.reports import write_outputs
 from equipoise.reports.comparing import write_comparison
 from equipoise.reports.format import plain
-from equipoise.reports.tables import to_csv
+from equipoise.reports.table_files import to_csv
 
 MARK = "hostile"  # in every name, so that what comes from one is found again
 NAMES = [

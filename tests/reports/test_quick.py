@@ -62,6 +62,21 @@ def test_every_table_and_figure_is_there(written):
     assert "nan" not in numbers.lower() and "inf" not in numbers.lower()
 
 
+def test_whatever_is_copied_from_it_says_what_it_is(written):
+    folder, _ = written
+    for name in ("population", "units", "clinicians", "interventions", "lever", "estimands", "decisions", "forecast", "trajectories"):
+        lines = (folder / "tables" / f"{name}.csv").read_text(encoding="utf-8").splitlines()
+        assert lines[0].endswith(",method") and all(line.endswith(",approximate: a quick look") for line in lines[1:]), name
+    assert "quick look" not in (folder / "tables" / "scores.csv").read_text(encoding="utf-8")
+    for drawing in (folder / "figures").iterdir():
+        made_of_draws = drawing.stem not in ("sequences", "design")
+        assert ("Approximate: a quick look." in drawing.read_text(encoding="utf-8")) == made_of_draws, drawing
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    cards = re.search(r'<dl class="cards">(.*?)</dl>', page, flags=re.S)[1]
+    assert cards.count("<dt>") == cards.count("approximate: a quick look") > 0
+    assert "<i>approximate: a quick look</i>" in re.search(r"<caption>Effects of the interventions.*?</caption>", page)[0]
+
+
 def test_methods_cite_what_was_done(written):
     cited = (written[0] / "references.bib").read_text()
     assert {"rue2009", "tierney1986", "vehtari2024"} <= set(re.findall(r"@\w+\{(\w+),", cited))

@@ -71,7 +71,7 @@ def unprotected(fit, tmp_path_factory):
     material = Material(fit, **ASKED)
     for name in ("population", "unit", "clinician", "intervention", "estimand", "forecast"):
         file = folder / f"tables/{name if name in ('population', 'forecast') else name + 's'}.csv"
-        file.write_text(ordinary.tables.to_csv(getattr(material, f"{name}_table")), encoding="utf-8")
+        file.write_text(ordinary.table_files.to_csv(getattr(material, f"{name}_table")), encoding="utf-8")
     (folder / "words.txt").write_text(" ".join(str(block) for block in ordinary.sections.study(material).blocks), encoding="utf-8")
     return folder
 
@@ -265,7 +265,7 @@ def test_what_others_add_to_the_report_does_not_come_in(fit, tmp_path, monkeypat
         raise AssertionError("the shared page must not be made from the report's own list")
 
     monkeypatch.setattr(ordinary.sections, "all_sections", more)
-    monkeypatch.setattr(ordinary.tables, "files", more)
+    monkeypatch.setattr(ordinary.table_files, "files", more)
     monkeypatch.setattr(ordinary, "FIGURES", {"evil": "evil"})
     write_share(fit, tmp_path, key=KEY)
     assert "clin-" not in everything(tmp_path)
