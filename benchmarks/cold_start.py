@@ -92,7 +92,7 @@ def child(file, output, born, quick):
     clock.hook(results.Fit, "save", "netCDF")
     clock.hook(page, "_figures", "figures")
     clock.hook(page, "_page", "page")
-    clock.hook(page.tables, "files", "tables")
+    clock.hook(page.table_files, "files", "tables")
     clock.hook(results.Fit, "checks", "checks")
     clock.hook(module("outputs"), "commit", "files")
     run.run(file, output=output, fresh=True, quick=quick, progress=False)

@@ -168,13 +168,13 @@ def fitted(groups, rng: np.random.Generator, region: Region | None = None) -> Su
     """
     p = groups[0][1].shape[1]
     weights = np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])
-    gram, moments, terms = 0.0, 0.0, []
+    count = p + p * (p + 1) // 2 + p * p + p
+    gram, moments = np.zeros((count, count)), np.zeros(count)
     for weight, y, _, scores, _ in groups:
-        some, slopes = _features(y)
-        terms.append(some)
-        if scores is not None:
-            gram = gram + weight**2 * (slopes.T @ slopes)
-            moments = moments + weight**2 * (slopes.T @ scores.reshape(-1))
+        for i in range(p if scores is not None else 0):  # few terms have a derivative by each
+            slopes, of = _slopes(y, i)
+            gram[np.ix_(of, of)] += weight**2 * (slopes.T @ slopes)
+            moments[of] += weight**2 * (slopes.T @ scores[:, i])
 
     def centred(values, group):
         """Less the mean of its group, weighted."""
@@ -184,7 +184,8 @@ def fitted(groups, rng: np.random.Generator, region: Region | None = None) -> Su
         return (values.T * weights).T
 
     group = np.repeat(np.arange(len(groups)) if region is None else np.zeros(len(groups), int), [len(y) for _, y, *_ in groups])
-    terms, ratio = centred(np.concatenate(terms), group), centred(np.concatenate([ratio for _, _, ratio, *_ in groups]), group)
+    terms = centred(np.concatenate([_features(y) for _, y, *_ in groups]), group)
+    ratio = centred(np.concatenate([ratio for _, _, ratio, *_ in groups]), group)
     degrees = np.repeat([1, 2, 3, 4], [p, p * (p + 1) // 2, p * p, p])
     ridge = np.full(degrees.size, RIDGE) if region is None else np.array(MANY_RIDGE)[degrees - 1]
     found = np.linalg.solve(gram + terms.T @ terms + np.diag(ridge), moments + terms.T @ ratio)
@@ -198,7 +199,7 @@ def fitted(groups, rng: np.random.Generator, region: Region | None = None) -> Su
     else:
         emulator = Emulator(*all_told(group[1:] for group in groups))
         y = region.draw(MADE, rng)
-        rows, made = _features(y)[0], emulator(y)
+        rows, made = _features(y), emulator(y)
         rows, made = rows - rows.mean(axis=0), made - made.mean()
         found += np.linalg.solve(rows.T @ rows + np.eye(found.size), rows.T @ made)
     reaches = [(y.mean(axis=0), FURTHEST * y.std(axis=0)) for _, y, *_ in (groups[-1:] if region is None else groups)]
@@ -214,17 +215,20 @@ def all_told(groups, *more):
 
 
 def _features(y):
-    """The polynomial's terms (n, terms) and their derivatives (n p, terms)."""
+    """The polynomial's terms (n, terms)."""
+    first, second = np.triu_indices(y.shape[1])
+    cubic = (np.square(y)[:, :, None] * y[:, None, :]).reshape(len(y), -1)
+    return np.concatenate([y, y[:, first] * y[:, second], cubic, y**4], axis=1)
+
+
+def _slopes(y, i):
+    """Derivatives by coordinate i of the terms that have one (n, some), and which these are (some)."""
     n, p = y.shape
-    pairs, every = np.triu_indices(p), np.arange(p)
-    terms = [y, y[:, pairs[0]] * y[:, pairs[1]], (np.square(y)[:, :, None] * y[:, None, :]).reshape(n, -1), y**4]
-    slopes = [np.zeros((n, p, *shape)) for shape in ((p,), (pairs[0].size,), (p, p), (p,))]
-    slopes[0][:] = np.eye(p)
-    for c, (i, j) in enumerate(zip(*pairs, strict=True)):
-        slopes[1][:, i, c] += y[:, j]
-        slopes[1][:, j, c] += y[:, i]
-    for i in range(p):
-        slopes[2][:, i, i, :] += 2 * y[:, [i]] * y
-        slopes[2][:, every, i, every] += np.square(y[:, [i]])
-        slopes[3][:, i, i] = 4 * y[:, i] ** 3
-    return np.concatenate(terms, axis=1), np.concatenate([s.reshape(n * p, -1) for s in slopes], axis=1)
+    every, others = np.arange(p), np.delete(np.arange(p), i)
+    low, high = np.minimum(i, every), np.maximum(i, every)
+    quadratic = p + low * p - low * (low - 1) // 2 + high - low
+    cubic = p + p * (p + 1) // 2
+    of = np.concatenate([[i], quadratic, cubic + i * p + every, cubic + others * p + i, [cubic + p * p + i]])
+    own = np.where(every == i, 2.0, 1.0)
+    cubes = np.where(every == i, 3.0, 2.0) * y[:, [i]] * y
+    return np.concatenate([np.ones((n, 1)), own * y, cubes, np.square(y[:, others]), 4 * y[:, [i]] ** 3], axis=1), of
