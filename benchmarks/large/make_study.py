@@ -16,7 +16,13 @@ import pyarrow.parquet
 
 from equipoise import CapacityModel, datasets, simulate
 
-TRUTH = {"level": 55.0, "half_life": 4.0, "total_sd": 15.0, "rate_sd": 0.3, "spread_sd": 0.2}
+TRUTH = {  # few scores at the ends of the scale, where the model does not hold
+    "level": 55.0, "half_life": 4.0, "total_sd": 15.0, "variance_shares": [0.35, 0.35, 0.3], "rate_sd": 0.3, "spread_sd": 0.2,
+    "level_rate_concordance": 0.4, "unit_level_sd": 0.06, "unit_rate_sd": 0.15, "start_shift": 1.0, "start_sd_ratio": 1.0,
+    "level_change": [0.06, -0.04], "speed_up": [0.1, 0.0], "spread_change": [0.0, 0.1], "selection": [-0.05, 0.03],
+    "effect_unit_sd": 0.03, "period_effect": 0.0,
+}  # fmt: skip
+MOST_CLIPPED = 0.01
 BLOCK = 100_000  # rows
 ANALYSIS = """schema = 1
 
@@ -78,6 +84,8 @@ def make(folder: Path, clinicians: int, surveys: int = 20, per_unit: int = 20, s
     )
     spells[["clinician", "intervention", "start", "end"]].to_parquet(folder / "spells.parquet", index=False)
     made.effects.to_csv(folder / "truth.csv", index=False)
+    if made.clipped > MOST_CLIPPED:
+        raise SystemExit(f"{made.clipped:.1%} of the scores lie at the ends of the scale")
     for kind in formats:
         (folder / f"{kind}.toml").write_text(ANALYSIS.format(data=f"surveys.{kind}"), encoding="utf-8")
     return folder / f"{formats[0]}.toml"

@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from make_study import make
+import pandas as pd
+from make_study import TRUTH, make
 
 SURVEYS = 20
 ESTIMANDS = "\n[estimands]\nhorizon = 26.0\nthreshold = 40.0\n"
@@ -36,8 +37,24 @@ def measured(folder: Path, clinicians: int) -> dict:
         raise SystemExit(f"{clinicians} clinicians: `equipoise run --quick` failed.")
     return {
         "clinicians": clinicians, "wall": time.perf_counter() - started, "cpu": used.ru_utime + used.ru_stime,
-        "peak": used.ru_maxrss / 2**20,
+        "peak": used.ru_maxrss / 2**20, "off": from_truth(folder),
     }  # fmt: skip
+
+
+def from_truth(folder: Path) -> tuple[float, str]:
+    """By how many posterior standard deviations the means are off what the study was made from, at most, and which it is."""
+    tables = folder / "results" / "quick.quick" / "tables"
+    population = pd.read_csv(tables / "population.csv").set_index("quantity")
+    changes = pd.read_csv(tables / "interventions.csv").query("effect == 'capacity_change'").set_index("intervention")
+    known = {name: TRUTH[name] for name in ("half_life", "rate_sd", "spread_sd", "unit_level_sd", "unit_rate_sd")}
+    known |= {"capacity": TRUTH["level"], "effect_unit_sd[mindfulness]": TRUTH["effect_unit_sd"]}
+    off = {name: (population.loc[name, "mean"] - value) / population.loc[name, "sd"] for name, value in known.items()}
+    for row in pd.read_csv(folder / "truth.csv").itertuples():
+        off[f"change of C* by {row.intervention}"] = (
+            (changes.loc[row.intervention, "mean"] - row.capacity_change) / changes.loc[row.intervention, "sd"]
+        )  # fmt: skip
+    worst = max(off, key=lambda name: abs(off[name]))
+    return off[worst], worst
 
 
 def main() -> None:
@@ -53,9 +70,10 @@ def main() -> None:
     for size in sizes:
         found.append(measured(asked.folder / str(size), size))
         print(json.dumps(found[-1]), file=sys.stderr, flush=True)
-    print("| clinicians x surveys | s | CPU s | peak GiB |\n|---|---:|---:|---:|")
+    print("| clinicians x surveys | s | CPU s | peak GiB | furthest from the truth, posterior SDs |\n|---|---:|---:|---:|---|")
     for each in found:
-        print(f"| {each['clinicians']:,} x {SURVEYS} | {each['wall']:.0f} | {each['cpu']:.0f} | {each['peak']:.2f} |")
+        figures = f"{each['wall']:.0f} | {each['cpu']:.0f} | {each['peak']:.2f} | {each['off'][0]:.1f} {each['off'][1]}"
+        print(f"| {each['clinicians']:,} x {SURVEYS} | {figures} |")
     if len(found) > 1:
         rows = math.log(found[-1]["clinicians"] / found[0]["clinicians"])
         slopes = [math.log(found[-1][kind] / found[0][kind]) / rows for kind in ("wall", "cpu")]

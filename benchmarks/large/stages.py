@@ -53,7 +53,7 @@ def raw_draws(model, study, draws: int):
     by = {"unit": ("capacity_unit", "beta_unit"), "clinician": ("beta", "omega_clinician"),
           "intervention": ("theta_alpha", "theta_beta", "theta_omega")}  # fmt: skip
     for d in range(draws):
-        given = {name: value * np.exp(0.02 * rng.standard_normal()) for name, value in TRUTH.items()}
+        given = {n: v * np.exp(0.02 * rng.standard_normal()) if np.ndim(v) == 0 else v for n, v in TRUTH.items()}
         point = draw_parameters(table, coords, given, rng)
         derived = levers(point, design, model, np)
         point |= {name: getattr(derived, name) for names in by.values() for name in names}
