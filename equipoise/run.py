@@ -96,7 +96,6 @@ def run(
         Where Ctrl-C came before there was a draw to keep.
     """
     job = _Job(Analysis.read(path), output, quick)
-    asked = scheduler or job.analysis.spec.compute.scheduler
     with outputs.locked(job.target), job.analysis.computing(scheduler, workers):
         kept = job.prepare()
         if quick:
@@ -112,8 +111,6 @@ def run(
         if before := outputs.read_provenance(job.target):
             what = keys.changed(before.get("inputs", {}), job.inputs)
             note(f"Sampling again: {', '.join(what) or 'the draws'} changed since the results in {shown(job.target)}.")
-        if asked:
-            note(f"Computing on the Dask cluster {asked!r}.")
         return job.work(progress, note, kept)
 
 
@@ -219,9 +216,12 @@ class _Job:
 
     def work(self, progress: bool, note: Note, kept: list[Path]) -> Outcome:
         with outputs.staged(self.target) as staging:
+            from .inference.cluster import is_asked
+
+            if is_asked():
+                note("On a Dask cluster, once its workers answer (a minute at most).")
             if self.sampling["method"] == QUICK:
-                left = " The lever under other spreads is left to sampling." if self.study.interventions else ""
-                note(f"A quick look by Laplace's method: approximate, and soon done.{left}")
+                note("A quick look by Laplace's method: approximate, and soon done.")
             else:
                 asked = f"{self.sampling['chains']} chains of {self.sampling['draws']} draws"
                 note(f"Sampling {asked} (Ctrl-C keeps those there are).")

@@ -20,7 +20,7 @@ APPROXIMATE = (
     "APPROXIMATE: a quick look by Laplace's method, not the full posterior; sample (without --quick, or with method = \"nuts\") "
     "before you publish."
 )
-MOST_OFF = 0.8  # of log densities by which draws are off, as far as a few are checked; about as many posterior SDs a mean may be off
+MOST_OFF = 0.5  # of log densities by which draws are off, as far as a few are checked; at the worst, as many posterior SDs a mean is off
 FEW = 100  # effective draws below which means are not to be trusted either
 
 
@@ -43,7 +43,8 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
     tree : DataTree
         ``posterior`` and ``sample_stats`` as the sampler gives them.
     quality : dict
-        ``method``, ``pareto_k``, ``effective``, the number of draws that the weighted ones are worth, and ``proposals``.
+        ``method``, ``pareto_k``, ``effective``, the number of draws that the weighted ones are worth, ``proposals``, and of a large study
+        ``left``, the standard deviation of what log densities are off by, where it is known.
     found : list of str
         What stands at the head of every output.
 
@@ -65,7 +66,7 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
     tree = xr.DataTree.from_dict({"posterior": recorded(effects.compiled, quick), "sample_stats": stats})
     effective = min(quick.effective, float(settings.draws))
     quality = {"method": "laplace", "pareto_k": round(quick.pareto_k, 3), "effective": round(effective, 1), "proposals": quick.proposals}
-    if quick.left:
+    if quick.left and np.isfinite(quick.left):
         quality["left"] = round(quick.left, 3)
     said, limit = [APPROXIMATE], good_k(quick.proposals)
     if not quick.pareto_k <= limit or effective < min(FEW, settings.draws / 2):
@@ -75,11 +76,13 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
             f"{effective:.0f} draws (at least {FEW}): it misses parts of this posterior. Sample instead.",
         )
     elif not quick.left <= MOST_OFF:
-        said.insert(
-            0,
-            f"DO NOT TRUST: log densities of the quick look are off by {quick.left:.2f} from draw to draw (limit {MOST_OFF:g}), as a few "
-            "draws show for which all was worked out. Sample instead.",
-        )
+        if np.isfinite(quick.left):
+            reason = f"are off by {quick.left:.2f} from draw to draw (limit {MOST_OFF:g}), as a few draws show for which all was worked out"
+        elif np.isnan(quick.left):
+            reason = "could be worked out in full for too few different draws to say what they are off by"
+        else:
+            reason = "are too high: of a few draws for which all was worked out, some have no density at all"
+        said.insert(0, f"DO NOT TRUST: log densities of the quick look {reason}. Sample instead.")
     return tree, quality, said
 
 

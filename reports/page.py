@@ -124,17 +124,12 @@ def write_outputs(
 
 
 def _figures(material) -> dict[str, Shown]:
-    mark = quick_mark(material.fit)
+    mark = f"{table_files.QUICK_LOOK.capitalize()}." if material.fit.approximate else ""
     made = {name: shown(name, lambda name=name: draw(name, material), mark if name not in OF_DATA else "") for name in FIGURES}
     for check in material.checks.values():
         name = checking.figure_name(check)
         made[name] = shown(name, lambda check=check: checking.drawn(check), mark)
     return {name: figure for name, figure in made.items() if figure is not None}
-
-
-def quick_mark(fit) -> str:
-    """What figures of a quick look say of themselves."""
-    return f"{table_files.QUICK_LOOK.capitalize()}." if fit.approximate else ""
 
 
 def shown(name: str, make: Callable[[], Drawn | None], mark: str = "") -> Shown | None:
@@ -194,8 +189,9 @@ def render(
         sections=sections,
         figures=figures,
         in_folder=in_folder,
-        approximate=[f"tables/{name}.csv" for name in table_files.OF_DRAWS] if approximate else [],
+        approximate=approximate,
         mark=table_files.QUICK_LOOK,
+        unmarked=tuple(f"tables/{name}" for name in table_files.NOT_OF_DRAWS),
         colours=COLOURS,
         style=_resource("style.css"),
     )

@@ -10,10 +10,7 @@ import pandas as pd
 from . import checking, checklists
 
 BLOCK = 100_000  # rows of a file that are made at a time
-# those whose numbers are made of the draws
-OF_DRAWS = (
-    "clinicians", "decisions", "diagnostics", "estimands", "forecast", "interventions", "lever", "population", "trajectories", "units",
-)  # fmt: skip
+NOT_OF_DRAWS = ("scores", "checklist_")  # what names of tables begin with that no draws went into
 QUICK_LOOK = "approximate: a quick look"
 
 
@@ -46,13 +43,8 @@ def files(material) -> dict[str, pd.DataFrame]:
         frames["decisions"] = material.decision_table
     if material.forecast_table is not None:
         frames["forecast"] = material.forecast_table
-    return told_apart(frames, material.fit)
-
-
-def told_apart(frames: dict[str, pd.DataFrame], fit) -> dict[str, pd.DataFrame]:
-    """In order of their names; a quick look's with a column that says so."""
-    if fit.approximate:
-        frames = frames | {name: frames[name].assign(method=QUICK_LOOK) for name in OF_DRAWS if name in frames}
+    if material.fit.approximate:
+        frames |= {name: frame.assign(method=QUICK_LOOK) for name, frame in frames.items() if not name.startswith(NOT_OF_DRAWS)}
     return {name: frames[name] for name in sorted(frames)}
 
 

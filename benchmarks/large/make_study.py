@@ -7,6 +7,7 @@ reaches the units one after another, and one given to every other unit. The trut
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -84,6 +85,7 @@ def make(folder: Path, clinicians: int, surveys: int = 20, per_unit: int = 20, s
     )
     spells[["clinician", "intervention", "start", "end"]].to_parquet(folder / "spells.parquet", index=False)
     made.effects.to_csv(folder / "truth.csv", index=False)
+    (folder / "truth.json").write_text(json.dumps(TRUTH), encoding="utf-8")
     if made.clipped > MOST_CLIPPED:
         raise SystemExit(f"{made.clipped:.1%} of the scores lie at the ends of the scale")
     for kind in formats:

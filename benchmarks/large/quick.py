@@ -26,8 +26,8 @@ ESTIMANDS = "\n[estimands]\nhorizon = 26.0\nthreshold = 40.0\n"
 
 
 def measured(folder: Path, clinicians: int) -> dict:
-    file = folder / "quick.toml"
-    if not file.is_file():
+    file, known = folder / "quick.toml", folder / "truth.json"
+    if not (file.is_file() and known.is_file() and json.loads(known.read_text(encoding="utf-8")) == TRUTH):
         made = make(folder, clinicians, SURVEYS)
         file.write_text(made.read_text(encoding="utf-8") + ESTIMANDS, encoding="utf-8")
     started = time.perf_counter()

@@ -35,7 +35,7 @@ from equipoise import run as running
 from equipoise.analysis import Analysis
 from equipoise.inference import Fit
 from equipoise.reports.page import write
-from equipoise.reports.tables import to_csv
+from equipoise.reports.table_files import to_csv
 
 ANALYSIS = """\
 schema = 1

@@ -85,14 +85,14 @@ def _quick(fit) -> Check:
         f"k of {made['pareto_k']:.2f} and are worth {made['effective']:.0f} independent draws"
     )
     if made.get("left"):
-        said += f", and log densities are off by {made['left']:.2f} from draw to draw, as far as some were worked out in full"
+        said += (
+            f", and log densities are off by {made['left']:.2f} from draw to draw, as far as some were worked out in full: at the worst, a "
+            "mean by as many posterior standard deviations"
+        )
     said += ": too bad to be trusted, sample instead." if fit.doubtful else ", which is enough for a first look, not for a paper."
-    table = pd.DataFrame(
-        {
-            "measure": ["Pareto k of the weights", "effective number of draws", "proposals weighed", "log densities off by (SD)"],
-            "value": [made["pareto_k"], made["effective"], made["proposals"], made.get("left", 0.0)],
-        }
-    )
+    measures = {"pareto_k": "Pareto k of the weights", "effective": "effective number of draws", "proposals": "proposals weighed"}
+    measures |= {"left": "log densities off by (SD)"} if "left" in made else {}
+    table = pd.DataFrame({"measure": list(measures.values()), "value": [made[name] for name in measures]})
     return Check("sampling", QUICK_TITLE, not fit.doubtful, said, table)
 
 

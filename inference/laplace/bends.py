@@ -19,6 +19,7 @@ STRAIGHT = 0.05
 NEARLY_STRAIGHT = 0.4  # ... what will do in a large study, where each point takes long
 FARTHER = (4.5, 8.0)  # ... and how far out such a study is looked at beyond `FAR`
 PASSES = 2
+MOVED = 1.0  # by which an axis's middle has moved that is looked at again
 OUTWARD = (1.0, FAR, 3.0, 4.5, 6.0, 8.0)
 FALL = 9.0  # of the log density, beyond which there is nothing
 
@@ -91,14 +92,16 @@ def bent_standard_deviations(found: Coordinates, effects_in, recentred) -> Coord
     for n in range(PASSES):
         if n:
             found = recentred(found)
-        cuts = _cuts(effects_in(found), axes)
-        bends = found.bend.copy()
-        for k, cut in cuts.items():
+        bends, anew = found.bend.copy(), []
+        for k, cut in _cuts(effects_in(found), axes).items():
             quantiles = _quantiles(*np.array(cut).T)
             if quantiles is not None:
                 bends[:, k] = bend_of_quantiles(*(bent(t, *found.bend[:, k])[0] for t in quantiles))
-        found = replace(found, bend=bends)
-        axes = np.array([k for k, cut in cuts.items() if len(cut) > 3], int)
+            if len(cut) > 3 or (quantiles is not None and abs(quantiles[1]) > MOVED):
+                anew.append(k)
+        found, axes = replace(found, bend=bends), np.array(anew, int)
+        if not axes.size:
+            break
     return found
 
 
@@ -147,7 +150,7 @@ def _quantiles(points, values):
         precision = (2 * values[1] - values[0] - values[2]) / FAR**2
         if not precision > 0:
             return None
-        middle, reach = (values[2] - values[0]) / (2 * FAR * precision), AT / np.sqrt(precision)
+        middle, reach = np.clip((values[2] - values[0]) / (2 * FAR * precision), -FAR, FAR), AT / np.sqrt(precision)
         return middle - reach, middle, middle + reach
     grid = np.linspace(points[0], points[-1], 2001)
     # what is interpolated is what it differs by from a normal, which bends less

@@ -77,8 +77,8 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score, s
 
     Parameters
     ----------
-    call : int64 array (3)
-        Addresses of the density in the sampler's coordinates and of its data, and its size.
+    call : int64 array (2)
+        Addresses of the density in the sampler's coordinates and of its data.
     y : array (size)
         The population's parameters and where the search for the effects' mode starts; they are moved there.
     unit, clinician : int arrays (m, units), (k, clinicians)

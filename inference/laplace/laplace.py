@@ -113,9 +113,9 @@ class Laplace:
         """The compiled model in the sampler's coordinates."""
         return in_coordinates(self.compiled, self.coordinates)
 
-    def effects(self, threads: int = 1) -> Effects:
-        """What integrates the effects out, in the sampler's coordinates."""
-        return Effects(self.structure, self.sampler(), threads)
+    def effects(self, threads: int | None = None) -> Effects:
+        """What integrates the effects out, in the sampler's coordinates; by default with as many threads as this was found with."""
+        return Effects(self.structure, self.sampler(), threads or self.threads)
 
 
 def laplace(compiled, model, study, design, threads: int = 1) -> Laplace | None:

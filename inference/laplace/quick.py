@@ -28,12 +28,13 @@ ENOUGH = 0.3  # effective share of the first proposals from which there is no re
 FIRST = 0.3  # weight of the first of several sets of such points, which lies less well
 # turns of the log density about the mode, where a normal's is 1: where it is flat there, it may bend soon, or be wide
 LEAST_TURN, LEAST_WIDE = 0.7, 0.2
-FEW_PILOTS = 2.0  # ... for each parameter of a large study, of those that tell where its posterior lies, and of those there
-LEAST_FEW = 32
+FEW_PILOTS = 2.0  # points for each parameter of a large study that tell where its posterior lies, and as many there
+LEAST_FEW = 54
 HOPED = 0.85  # effective share of a large study's proposals that is hoped for from a better polynomial
 MOST_LEFT = 0.6  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
 CHECKED = 32  # draws of those in brief that are worked out in full: weights cannot tell by what their corrections err
 FOLDS = 4  # of these, each in turn left to what the others tell
+LEAST_CHECKED = 8  # different ones, which tell a standard deviation
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
 IN_MEMORY = 2.5e7  # numbers of draws in memory; more lie in a temporary file
@@ -55,7 +56,8 @@ class Quick:
     proposals : int
     left : float
         Standard deviation of what log densities lack where the expansion's next terms were not worked out for each proposal: at a few
-        draws for which they were, as the other points tell them. What a large study's weights, and so Pareto k, do not tell.
+        draws for which they were, as the other points tell them. What a large study's weights, and so Pareto k, do not tell. Infinite
+        where one of these draws has no density, and not a number where they are too few to say.
     """
 
     draws: np.ndarray
@@ -91,21 +93,25 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     batch = max(draws // 4, len(groups[-1][0]) if large else pilots)
     brief, left = None, 0.0  # corrections that stand for those of all proposals, and what they lack
     for refits in range(REFITS + 1):
-        surrogate = fitted(_weighted(groups), rng, region)
+        surrogate = fitted(_weighted(groups), rng, region, brief)
         if large:
             region = Region(surrogate.mean, surrogate.root)
             if brief is None and surrogate.correction.left < MOST_LEFT:
                 brief = surrogate.correction
-        points, logs, wanted = np.empty((0, p)), np.empty(0), batch  # in brief, logs are without corrections
+        points, values, wanted = np.empty((0, p)), [], batch
         while wanted > 0:
             begun = len(points) > 0
-            more, values = _evaluated(effects, surrogate.draw(wanted, rng), seed, len(points), rows, brief)
-            points, logs = np.concatenate([points, more]), np.append(logs, [v.laplace + v.correction for v in values])
+            more, found = _evaluated(effects, surrogate.draw(wanted, rng), seed, len(points), rows, brief)
+            points, values = np.concatenate([points, more]), values + found
+            logs = np.array([value.laplace + value.correction for value in values])  # in brief, without corrections
             weights, k, effective, lacking = _weighed(points, logs, surrogate, brief, draws)
             anew = lacking > draws / HOPED if large and refits == 0 else effective < ENOUGH * len(points)
-            if not begun and refits < REFITS and (anew or k > HIGH_K - 0.1):
+            if refits < REFITS and (brief is not None and k > HIGH_K if begun else anew or k > HIGH_K - 0.1):
                 best = np.argsort(-weights)[:pilots]
                 groups.append(_group(points[best], [values[n] for n in best], brief))
+                if brief is not None:  # where weights are greatest, corrections may be off
+                    groups.append(_group(*_evaluated(effects, points[best[:CHECKED]], seed, 0)))
+                    brief = Emulator(*all_told(groups))
                 break
             if not begun and brief is not None:
                 brief, left = _checked(effects, groups, points[_resampled(weights, CHECKED, np.random.default_rng([seed, 4]))], seed)
@@ -142,14 +148,18 @@ def _first_groups(effects, pilots, seed, rng, large):
 def _checked(effects, groups, points, seed):
     """Corrections that know of these draws' too, and the standard deviation of what they lack at each without it and a few others."""
     points = np.unique(points, axis=0)
-    values = effects.at(points, [[seed, 2, n] for n in range(len(points))], keep=False, scored=False)
+    values = list(effects.at(points, [[seed, 2, n] for n in range(len(points))], keep=False, scored=False))
+    kept = np.array([np.isfinite(value.laplace) for value in values])
+    if not kept.all():  # in brief there was a density
+        return Emulator(*all_told(groups)), np.inf
     told = np.array([value.correction for value in values])
     lacking = np.empty(len(points))
     for fold in range(FOLDS):
         out = np.arange(len(points)) % FOLDS == fold
         if out.any():
             lacking[out] = told[out] - Emulator(*all_told(groups, (points[~out], told[~out])))(points[out])
-    return Emulator(*all_told(groups, (points, told))), float(np.std(lacking))
+    left = float(np.std(lacking, ddof=1)) if len(points) >= LEAST_CHECKED else np.nan
+    return Emulator(*all_told(groups, (points, told))), left
 
 
 def _middle(y, ratio, scores, correction):
@@ -186,7 +196,7 @@ def _group(y, values, brief=None):
 
     In ``brief``, scores and corrections are not told.
     """
-    kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace)]
+    kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace) and np.isfinite(value.score).all()]
     if not kept:
         raise UserError(
             "the quick look found no point near the mode at which this posterior can be computed; sample instead "

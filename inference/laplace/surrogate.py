@@ -18,13 +18,14 @@ RIDGE = 10.0  # precision of the coefficients around 0, where a score's own is 1
 PLAIN = 3.0  # ... of those of Laplace's next terms, of which only values are known: linear and squares
 # ... in a large study, by degree, whose log density bends more: linear, quadratic, of third and fourth order
 MANY_RIDGE = (0.1, 1.0, 1.0, 10.0)
-MADE = 3000  # points at which a large study's corrections are made up by `emulator`
+MADE = 3  # points for each term at which a large study's corrections are made up by `emulator`
 REACH = 2.0  # of a large study's draws beyond the root of their number of coordinates, in standard deviations
-LEAST = 4.0  # below the median of the log ratio, that it counts at least: no region is left out
+LEAST = 4.0  # below the median of the log ratio, that it counts at least: nothing within the region is left out
 CAP = 0.999  # the share of the base's points whose ratios count in full
 FURTHEST = 3.0  # standard deviations of the points fitted to, beyond which a polynomial would run away
 POOL = 50_000  # points of the base at a time from which draws are chosen
-REBASED = 2  # times that the base is moved to where the draws are
+WIDER = 1.3  # than the draws, by which the region they are in may widen
+REBASED, MANY_REBASED = 2, 3  # times that the base is moved to where the draws are
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Surrogate:
     low, high : float
         Between which the log ratio of the density to the base is kept.
     region : Region, optional
-        Outside which nothing is drawn.
+        Outside which nothing is drawn; wider than the draws, whose base it moves with.
     correction : Emulator, optional
         What Laplace's next terms are expected to add in a large study.
     """
@@ -143,17 +144,19 @@ class Surrogate:
 
     def bounded(self, rng: np.random.Generator) -> Surrogate:
         """With a base that has the mean and covariance of its own draws, and ratios that are bounded."""
-        found = self
-        for n in range(REBASED + 1):
+        found, times = self, REBASED if self.region is None else MANY_REBASED
+        for n in range(times + 1):
             _, ratio = found._proposed(rng)
             found = replace(found, low=float(np.median(ratio)) - LEAST, high=float(np.quantile(ratio, CAP)))
-            if n < REBASED:
+            if n < times:
                 y = found.draw(POOL // 10, rng)
-                found = replace(found, mean=y.mean(axis=0), root=np.linalg.cholesky(np.cov(y.T).reshape(y.shape[1], -1)))
+                mean, root = y.mean(axis=0), np.linalg.cholesky(np.cov(y.T).reshape(y.shape[1], -1))
+                region = None if self.region is None else Region(mean, WIDER * root)
+                found = replace(found, mean=mean, root=root, region=region)
         return found
 
 
-def fitted(groups, rng: np.random.Generator, region: Region | None = None) -> Surrogate:
+def fitted(groups, rng: np.random.Generator, region: Region | None = None, correction: Emulator | None = None) -> Surrogate:
     """The surrogate that fits at groups of points.
 
     Parameters
@@ -165,6 +168,8 @@ def fitted(groups, rng: np.random.Generator, region: Region | None = None) -> Su
     rng : Generator
     region : Region, optional
         Of a large study, where corrections of many effects, each small, add up to more than the posterior is wide.
+    correction : Emulator, optional
+        Of these, where it is known already.
     """
     p = groups[0][1].shape[1]
     weights = np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])
@@ -193,12 +198,11 @@ def fitted(groups, rng: np.random.Generator, region: Region | None = None) -> Su
     if region is None:
         i, j = np.triu_indices(p)
         plain = np.flatnonzero(np.concatenate([np.ones(p, bool), i == j, np.zeros(p * p + p, bool)]))
-        correction = centred(np.concatenate([correction for *_, correction in groups]), group)
-        rows = terms[:, plain]
-        found[plain] += np.linalg.solve(rows.T @ rows + PLAIN * np.eye(plain.size), rows.T @ correction)
+        rows, values = terms[:, plain], centred(np.concatenate([values for *_, values in groups]), group)
+        found[plain] += np.linalg.solve(rows.T @ rows + PLAIN * np.eye(plain.size), rows.T @ values)
     else:
-        emulator = Emulator(*all_told(group[1:] for group in groups))
-        y = region.draw(MADE, rng)
+        emulator = correction or Emulator(*all_told(group[1:] for group in groups))
+        y = region.draw(MADE * found.size, rng)
         rows, made = _features(y), emulator(y)
         rows, made = rows - rows.mean(axis=0), made - made.mean()
         found += np.linalg.solve(rows.T @ rows + np.eye(found.size), rows.T @ made)

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ...datasets.errors import UserError
 from .. import caveats, prose, sections, table_files, tables
 from ..blocks import Bullets, Code, Fold, Picture, Section, Table, text
 from ..figures import draw
 from ..format import DASH, count, lasting, name, number, percent, short, thinned
-from ..page import OF_DATA, TITLE, Shown, quick_mark, render, shown, write
+from ..page import TITLE, Shown, render, shown, write
 from .material import SharedMaterial
 from .plan import make_plan
 
@@ -54,17 +55,18 @@ def write_share(
     Raises
     ------
     UserError
-        As in `make_plan` and `write_report`.
+        As in `make_plan` and `write_report`, and for a quick look.
     """
+    if fit.approximate:
+        raise UserError("a quick look is not for sharing: sample first (without --quick, or with method = \"nuts\").")
     plan = make_plan(fit.study, fit.model, smallest, estimands, forecast)
     material = SharedMaterial(fit, plan, key, prob, decisions, estimands, forecast, evidence)
-    mark = quick_mark(material.fit)
-    made = {label: shown(label, lambda label=label: _draw(label, material), mark if label not in OF_DATA else "") for label in FIGURES}
+    made = {label: shown(label, lambda label=label: _draw(label, material)) for label in FIGURES}
     figures: dict[str, Shown] = {label: figure for label, figure in made.items() if figure is not None}
     page = render(
         title=title or TITLE, warnings=material.fit.warnings, cautions=material.cautions, notice=notice(material),
         headline=prose.headline(material), summary=prose.summary(material), prob=prob, sections=_sections(material),
-        figures=figures, in_folder=True, approximate=material.fit.approximate,
+        figures=figures, in_folder=True,
     )  # fmt: skip
     written = {"report.html": page}
     written |= {f"tables/{label}.csv": table_files.to_csv(rounded(frame)) for label, frame in _files(material).items()}
@@ -213,7 +215,7 @@ def _files(material) -> dict[str, pd.DataFrame]:
     ):  # fmt: skip
         if frame is not None:
             frames[label] = frame
-    return table_files.told_apart(frames, material.fit)
+    return {label: frames[label] for label in sorted(frames)}
 
 
 def rounded(frame: pd.DataFrame) -> pd.DataFrame:

@@ -119,16 +119,22 @@ def found(study):
     return laplace(sampling.compile_model(model.build(study)), model, study, build_design(model, study)[0])
 
 
-def test_the_inner_steps_of_a_quick_look_are_the_same_in_the_same_order(found, study, threads):
+@pytest.mark.parametrize("how", [(), (False,), (True, True), (True, False, False)], ids=["all", "no draws", "brief", "no scores"])
+def test_the_inner_steps_of_a_quick_look_are_the_same_in_the_same_order(found, study, threads, how):
     points = 0.5 * np.random.default_rng(1).standard_normal((21, found.structure.population.size))
     seeds = [[1, n] for n in range(21)]
-    here = list(found.effects().at(points, seeds))
-    there = list(EffectsOnWorkers(found, threads, CapacityModel(), study).at(points, seeds))
+    here = list(found.effects().at(points, seeds, *how))
+    there = list(EffectsOnWorkers(found, threads, CapacityModel(), study).at(points, seeds, *how))
     assert len({value.laplace for value in here}) == 21
     for a, b in zip(here, there, strict=True):
         assert (a.laplace, a.correction) == (b.laplace, b.correction)
         np.testing.assert_array_equal(a.score, b.score)
-        np.testing.assert_array_equal(a.draw, b.draw)
+        if how[:1] == (False,):
+            assert a.draw is b.draw is None
+        else:
+            np.testing.assert_array_equal(a.draw, b.draw)
+    assert all(value.correction != 0 for value in here) != (how == (True, True))
+    assert all(value.score.any() for value in here) == (how in ((), (False,)))
 
 
 def test_a_chain_that_is_stopped_has_the_first_draws_of_the_whole_one(fits, found):

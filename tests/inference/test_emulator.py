@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from equipoise.inference.laplace.emulator import CONSTANT, Emulator
+from equipoise.inference.laplace.emulator import Emulator
 
 
 def bent(y):
@@ -28,7 +28,7 @@ def test_far_away_it_does_not_run_off(told):
     """A cubic polynomial by least squares would be off by hundreds there."""
     _, found = told
     far = 2.0 * np.random.default_rng(2).standard_normal((400, 12))
-    assert np.abs(found(far) - bent(far)).max() < 0.7 * np.ptp(bent(far))
+    assert np.abs(found(far) - bent(far)).max() < 0.35 * np.ptp(bent(far))  # a plane's is 0.6
 
 
 def test_noise_is_left():
@@ -57,15 +57,17 @@ def test_derivatives_by_its_scales():
     np.testing.assert_allclose(Emulator._slopes(y, log, by), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_left_out_by_refitting(told):
+def test_left_out_by_refitting():
     """The formula of what other points tell, against a process without the point, its scales held."""
-    y, found = told
-    log, values = found._log, bent(y)
-    kept = np.arange(1, len(y))
-    within = Emulator._covariance(y[kept], y[kept], log) + Emulator._noise(log) * np.eye(len(kept))
+    rng = np.random.default_rng(6)
+    y = rng.standard_normal((25, 3))
+    values = y @ [1.0, 2.0, -1.0] + 0.3 * y[:, 0] ** 2 + 0.5 * rng.standard_normal(25)
+    found, apart = Emulator(y, values), []
     size, middle = values.std(), values.mean()
-    expected = Emulator._covariance(y[:1], y[kept], log) @ np.linalg.solve(within, (values[kept] - middle) / size) * size + middle
-    precision = np.linalg.inv(Emulator._covariance(y, y, log) + Emulator._noise(log) * np.eye(len(y)))
-    apart = (found._weights / np.diag(precision))[0]
-    np.testing.assert_allclose(values[0] - expected[0], apart, atol=1e-3)
-    assert CONSTANT > 1e3
+    for out in range(25):
+        kept = np.delete(np.arange(25), out)
+        within = Emulator._covariance(y[kept], y[kept], found._log) + Emulator._noise(found._log) * np.eye(24)
+        weights = np.linalg.solve(within, (values[kept] - middle) / size)
+        apart.append(values[out] - middle - size * (Emulator._covariance(y[[out]], y[kept], found._log) @ weights)[0])
+    assert found.left > 0.3
+    assert found.left == pytest.approx(np.std(apart), rel=1e-3)

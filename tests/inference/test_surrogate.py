@@ -137,7 +137,9 @@ def test_corrections_of_a_large_study_with_products():
     for fit_ in (found.correction, found.polynomial):
         assert np.std(fit_(there) - correction(there)) < 0.5  # of 2.5
     draws = found.draw(2000, np.random.default_rng(2))
-    assert region.holds(draws).all() and np.linalg.norm(draws, axis=1).max() < np.sqrt(p) + 2
+    assert found.region.holds(draws).all()  # which is about the draws, and somewhat wider
+    narrow, wide = (np.linalg.eigvalsh(np.linalg.solve(np.cov(draws.T), found.region.root @ found.region.root.T))[k] for k in (0, -1))
+    assert 1.2 < narrow < wide < 2.3
     # what is drawn follows what is fitted: the log densities differ by a constant
     log = found.polynomial(draws) - 0.5 * np.square(draws).sum(axis=1) - found.log_density(draws)
     assert np.mean(np.abs(log - np.median(log)) < 1e-6) > 0.9
