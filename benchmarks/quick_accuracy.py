@@ -4,7 +4,7 @@
     python benchmarks/quick_accuracy.py 200x25 --seeds 1 2 3 4                 # quick looks of several seeds
     python benchmarks/quick_accuracy.py some/analysis.toml --nuts 1000
 
-4,000 draws a chain by NUTS, as many in all by each quick look as --draws says. Positive parameters are compared as logs. "Off by" is the
+4,000 draws a chain by NUTS, as many in all by each quick look as --draws says. "Off by" is the
 difference of means in posterior standard deviations by NUTS; its own Monte Carlo error is about one over the root of both numbers of
 effective draws.
 """
@@ -37,7 +37,7 @@ def given(name: str):
 
 
 def population(fit) -> dict[str, np.ndarray]:
-    """Draws of each of the population's parameters, positive ones as logs."""
+    """Draws of each of the population's parameters."""
     found = {}
     for name, values in fit.tree["posterior"].data_vars.items():
         if OF_MEMBERS & set(values.dims):
@@ -45,7 +45,7 @@ def population(fit) -> dict[str, np.ndarray]:
         flat = values.transpose("chain", "draw", ...).to_numpy().reshape(values.sizes["chain"] * values.sizes["draw"], -1)
         for k, column in enumerate(flat.T):
             if column.std() > 0:
-                found[f"{name}[{k}]" if flat.shape[1] > 1 else name] = np.log(column) if column.min() > 0 else column
+                found[f"{name}[{k}]" if flat.shape[1] > 1 else name] = column
     return found
 
 

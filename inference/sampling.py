@@ -41,9 +41,9 @@ class Sampling:
         return replace(self, target_accept=1 - (1 - self.target_accept) / 5)
 
     def longer(self, numbers: int) -> Sampling:
-        """The settings of a third try, for a model that records so many numbers of a draw."""
+        """The settings of a third try, stricter once more, for a model that records so many numbers of a draw."""
         room = int(MOST_NUMBERS // (numbers * self.draws * self.chains))
-        return replace(self, tune=2 * self.tune, thin=min(MORE, max(room, 1)))
+        return replace(self.stricter(), tune=2 * self.tune, thin=min(MORE, max(room, 1)))
 
 
 def compile_model(pymc_model):

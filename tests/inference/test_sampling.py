@@ -73,7 +73,7 @@ def test_a_third_try_makes_three_times_the_draws_and_gives_as_many_as_were_asked
     settings = Sampling(draws=10, tune=5, chains=2).stricter().longer(numbers=7)
     tree, complete = sample(None, settings, progress=False, cores=1)
     assert complete and (asked["draws"], asked["tune"]) == (30, 10)
-    assert asked["target_accept"] == settings.target_accept == pytest.approx(0.96)
+    assert asked["target_accept"] == settings.target_accept == pytest.approx(0.992)
     np.testing.assert_array_equal(tree["posterior"]["x"][0], np.arange(2, 30, 3))
     # a study whose draws would fill the memory has none beside those that are kept
     assert Sampling(draws=1000, chains=4).longer(int(MOST_NUMBERS / 4000)).thin == 1
