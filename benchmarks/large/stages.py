@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+NEAR_TRUTH = ("level", "half_life", "total_sd", "rate_sd", "spread_sd")  # what every model has
 SURVEYS = 20
 HORIZON, THRESHOLD = 26.0, 40.0
 
@@ -53,7 +54,7 @@ def raw_draws(model, study, draws: int):
     by = {"unit": ("capacity_unit", "beta_unit"), "clinician": ("beta", "omega_clinician"),
           "intervention": ("theta_alpha", "theta_beta", "theta_omega")}  # fmt: skip
     for d in range(draws):
-        given = {n: v * np.exp(0.02 * rng.standard_normal()) if np.ndim(v) == 0 else v for n, v in TRUTH.items()}
+        given = {name: TRUTH[name] * np.exp(0.02 * rng.standard_normal()) for name in NEAR_TRUTH}
         point = draw_parameters(table, coords, given, rng)
         derived = levers(point, design, model, np)
         point |= {name: getattr(derived, name) for names in by.values() for name in names}
