@@ -22,7 +22,7 @@ from .console import (
     say,
     tell,
     warn,
-)  # fmt: skip
+)
 from .console import app as app  # what the entry point runs
 from .datasets.errors import UserError
 

@@ -215,9 +215,9 @@ class _Job:
         )
 
     def work(self, progress: bool, note: Note, kept: list[Path]) -> Outcome:
-        with outputs.staged(self.target) as staging:
-            from .inference.cluster import is_asked
+        from .inference.cluster import is_asked
 
+        with outputs.staged(self.target) as staging:
             if is_asked():
                 note("On a Dask cluster, once its workers answer (a minute at most).")
             if self.sampling["method"] == QUICK:

@@ -17,8 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parent))
 from make_study import TRUTH, make
 
 SURVEYS = 20

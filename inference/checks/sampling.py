@@ -84,7 +84,7 @@ def _quick(fit) -> Check:
         f"There are no chains: these are {made['draws']} draws of a quick look, an approximation. Its importance weights have a Pareto "
         f"k of {made['pareto_k']:.2f} and are worth {made['effective']:.0f} independent draws"
     )
-    if made.get("left"):
+    if "left" in made:
         said += (
             f", and log densities are off by {made['left']:.2f} from draw to draw, as far as some were worked out in full: at the worst, a "
             "mean by as many posterior standard deviations"

@@ -101,14 +101,14 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
         points, values, wanted = np.empty((0, p)), [], batch
         while wanted > 0:
             begun = len(points) > 0
-            more, found = _evaluated(effects, surrogate.draw(wanted, rng), seed, len(points), rows, brief)
+            more, found = _evaluated(effects, surrogate.draw(wanted, rng), seed, len(points), rows, brief is not None)
             points, values = np.concatenate([points, more]), values + found
             logs = np.array([value.laplace + value.correction for value in values])  # in brief, without corrections
             weights, k, effective, lacking = _weighed(points, logs, surrogate, brief, draws)
             anew = lacking > draws / HOPED if large and refits == 0 else effective < ENOUGH * len(points)
             if refits < REFITS and (brief is not None and k > HIGH_K if begun else anew or k > HIGH_K - 0.1):
                 best = np.argsort(-weights)[:pilots]
-                groups.append(_group(points[best], [values[n] for n in best], brief))
+                groups.append(_group(points[best], [values[n] for n in best], brief is not None))
                 if brief is not None:  # where weights are greatest, corrections may be off
                     groups.append(_group(*_evaluated(effects, points[best[:CHECKED]], seed, 0)))
                     brief = Emulator(*all_told(groups))
@@ -181,17 +181,17 @@ def _weighted(groups):
     return [(FIRST if n == 0 else 1.0, *group) for n, group in enumerate(groups)]
 
 
-def _evaluated(effects, points, seed: int, made: int, rows=None, brief=None):
+def _evaluated(effects, points, seed: int, made: int, rows=None, brief: bool = False):
     """The points and what comes out there; draws of the effects fill ``rows`` from ``made`` on."""
     values, seeds = [], ([seed, 2, made + n] for n in range(len(points)))
-    for n, value in enumerate(effects.at(points, seeds, rows is not None, brief is not None)):
+    for n, value in enumerate(effects.at(points, seeds, rows is not None, brief)):
         if rows is not None:
             rows[made + n] = value.draw
         values.append(replace(value, draw=None))
     return points, values
 
 
-def _group(y, values, brief=None):
+def _group(y, values, brief: bool = False):
     """What the surrogate is fitted to: relative to the standard normal, without points at which nothing comes out.
 
     In ``brief``, scores and corrections are not told.
@@ -204,7 +204,7 @@ def _group(y, values, brief=None):
         )
     y, values = y[kept], [values[n] for n in kept]
     ratio = np.array([v.laplace for v in values]) + 0.5 * np.square(y).sum(axis=1)
-    if brief is not None:
+    if brief:
         return y, ratio, None, None
     return y, ratio, np.array([v.score for v in values]).reshape(y.shape) + y, np.array([v.correction for v in values])
 

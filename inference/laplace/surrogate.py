@@ -173,8 +173,8 @@ def fitted(groups, rng: np.random.Generator, region: Region | None = None, corre
     """
     p = groups[0][1].shape[1]
     weights = np.concatenate([np.full(len(y), weight) for weight, y, *_ in groups])
-    count = p + p * (p + 1) // 2 + p * p + p
-    gram, moments = np.zeros((count, count)), np.zeros(count)
+    degrees = np.repeat([1, 2, 3, 4], [p, p * (p + 1) // 2, p * p, p])
+    gram, moments = np.zeros((degrees.size, degrees.size)), np.zeros(degrees.size)
     for weight, y, _, scores, _ in groups:
         for i in range(p if scores is not None else 0):  # few terms have a derivative by each
             slopes, of = _slopes(y, i)
@@ -191,7 +191,6 @@ def fitted(groups, rng: np.random.Generator, region: Region | None = None, corre
     group = np.repeat(np.arange(len(groups)) if region is None else np.zeros(len(groups), int), [len(y) for _, y, *_ in groups])
     terms = centred(np.concatenate([_features(y) for _, y, *_ in groups]), group)
     ratio = centred(np.concatenate([ratio for _, _, ratio, *_ in groups]), group)
-    degrees = np.repeat([1, 2, 3, 4], [p, p * (p + 1) // 2, p * p, p])
     ridge = np.full(degrees.size, RIDGE) if region is None else np.array(MANY_RIDGE)[degrees - 1]
     found = np.linalg.solve(gram + terms.T @ terms + np.diag(ridge), moments + terms.T @ ratio)
     emulator = None
