@@ -59,8 +59,8 @@ title = "A health service, simulated"
 
 def make(folder: Path, clinicians: int, surveys: int = 20, per_unit: int = 20, seed: int = 1, formats=("parquet",)) -> Path:
     """Write a study and its analysis file; returns the analysis file."""
-    if clinicians < 2 * per_unit:
-        raise SystemExit(f"{clinicians} clinicians make no two units of {per_unit}, which the programmes' roll-out needs")
+    if clinicians < 3 * per_unit:
+        raise SystemExit(f"{clinicians} clinicians make no three units of {per_unit}, without which not both programmes are there")
     planned = datasets.design_study(
         clinicians=clinicians, surveys=surveys, units=max(clinicians // per_unit, 1), jitter=0.2, missing=0.05, seed=seed,
         interventions={"mindfulness": "stepped", "debriefing": "parallel"},
