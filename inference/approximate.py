@@ -9,7 +9,7 @@ from ..datasets.errors import UserError
 from .cluster import client_in_use
 from .cores import available_cores, one_blas_thread
 from .laplace.density import Expansion
-from .laplace.laplace import LARGE, laplace
+from .laplace.laplace import laplace
 from .laplace.on_workers import EffectsOnWorkers
 from .laplace.quick import Quick, quick_posterior
 from .psis import good_k
@@ -19,10 +19,6 @@ from .store import Drawn
 APPROXIMATE = (
     "APPROXIMATE: a quick look by Laplace's method, not the full posterior; sample (without --quick, or with method = \"nuts\") "
     "before you publish."
-)
-OF_MANY = (
-    "APPROXIMATE, and more so in so large a study: what Laplace's method errs by for each clinician is as large as in a small one, while "
-    "intervals are narrower; those of spreads and rates may lie beside what sampling would find, and no check here sees it."
 )
 MOST_OFF = 0.5  # of log densities by which draws are off, as far as a few are checked; at the worst, as many posterior SDs a mean is off
 FEW = 100  # effective draws below which means are not to be trusted either
@@ -73,8 +69,6 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
     if quick.left and np.isfinite(quick.left):
         quality["left"] = round(quick.left, 3)
     said, limit = [APPROXIMATE], good_k(quick.proposals)
-    if study.n_clinicians >= LARGE:
-        said.append(OF_MANY)
     if not quick.pareto_k <= limit or effective < min(FEW, settings.draws / 2):
         said.insert(
             0,

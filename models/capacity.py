@@ -265,36 +265,10 @@ class CapacityModel:
         return tuple(by_unit), tuple(by_clinician)
 
     def cautions(self, study) -> list[str]:
-        """Sentences on adjustments that were switched off against the design."""
-        from .exposure import mean_exposures
+        """Sentences on what the study shows and this model, as it is set, leaves out."""
+        from .cautions import cautions
 
-        found = []
-        if self.left_out == "trait":
-            found.append(
-                "Differences between clinicians' levels are left out (left_out = \"trait\"): what lasts in a person counts as a "
-                "disturbance that lasts, so that half-lives come out too long, many-fold where clinicians differ."
-            )
-        elif self.left_out == "error":
-            found.append(
-                "Measurement error beyond rounding is left out (left_out = \"error\"): the noise of single answers counts as change of "
-                "capacity, so that half-lives come out too short."
-            )
-        exposure = mean_exposures(study)
-        if self.selection is False and not self.is_randomised and (exposure.std(axis=0) > 0.01).any():
-            found.append(
-                "Selection is not adjusted for (selection = false) although the study is not said to be randomised: "
-                "a difference between those who took a programme and those who did not counts as its effect."
-            )
-        if self.secular == "none" or (self.periods is not None and self.periods < 2):
-            designs = self.study_designs(study)
-            names = [n for n, r in designs.items() if r.secular != "none"]
-            if names:
-                titles = " and ".join(dict.fromkeys(designs[n].design.title for n in names))
-                found.append(
-                    f"No secular time although the design of {' and '.join(names)} asks for it ({titles}): a drift over "
-                    "calendar time can pass for the effect of the programme."
-                )
-        return found
+        return cautions(self, study)
 
     def build(self, study, threaded: bool = False):
         """The model of a study as a plain ``pymc.Model`` with named coords.

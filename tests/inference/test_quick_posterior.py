@@ -114,13 +114,6 @@ def test_weights_that_cannot_be_trusted_are_told_of_first(real, monkeypatch, k, 
     assert said[-1].startswith("APPROXIMATE") and said[0].startswith("DO NOT TRUST") != trusted and len(said) == 2 - trusted
 
 
-def test_a_large_study_is_told_what_no_check_sees(real, monkeypatch):
-    monkeypatch.setattr("equipoise.inference.approximate.LARGE", 30)
-    _, _, said = approximate(*real.given, Sampling(draws=100, seed=1))
-    assert [text.startswith("APPROXIMATE") for text in said[-2:]] == [True, True] and "no check here sees it" in said[-1]
-    assert not any("no check here sees it" in text for text in real.made[2])
-
-
 def test_without_a_mode_there_is_no_quick_look(real, monkeypatch):
     monkeypatch.setattr("equipoise.inference.approximate.laplace", lambda *_: None)
     with pytest.raises(UserError, match=r"found no mode .* sample instead"):
