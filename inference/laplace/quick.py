@@ -101,14 +101,17 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
         points, values, wanted = np.empty((0, p)), [], batch
         while wanted > 0:
             begun = len(points) > 0
-            more, found = _evaluated(effects, surrogate.draw(wanted, rng), seed, len(points), rows, brief is not None)
+            more, found = _evaluated(effects, surrogate.draw(wanted, rng), seed, len(points), rows, brief is not None, scored=large)
             points, values = np.concatenate([points, more]), values + found
             logs = np.array([value.laplace + value.correction for value in values])  # in brief, without corrections
             weights, k, effective, lacking = _weighed(points, logs, surrogate, brief, draws)
             anew = lacking > draws / HOPED if large and refits == 0 else effective < ENOUGH * len(points)
             if refits < REFITS and (brief is not None and k > HIGH_K if begun else anew or k > HIGH_K - 0.1):
                 best = np.argsort(-weights)[:pilots]
-                groups.append(_group(points[best], [values[n] for n in best], brief is not None))
+                if large:
+                    groups.append(_group(points[best], [values[n] for n in best], brief is not None))
+                else:  # most looks go without scores of proposals, where each takes as long as half of all the rest
+                    groups.append(_group(*_evaluated(effects, points[best], seed, 0)))
                 if brief is not None:  # where weights are greatest, corrections may be off
                     groups.append(_group(*_evaluated(effects, points[best[:CHECKED]], seed, 0)))
                     brief = Emulator(*all_told(groups))
@@ -181,10 +184,10 @@ def _weighted(groups):
     return [(FIRST if n == 0 else 1.0, *group) for n, group in enumerate(groups)]
 
 
-def _evaluated(effects, points, seed: int, made: int, rows=None, brief: bool = False):
+def _evaluated(effects, points, seed: int, made: int, rows=None, brief: bool = False, scored: bool = True):
     """The points and what comes out there; draws of the effects fill ``rows`` from ``made`` on."""
     values, seeds = [], ([seed, 2, made + n] for n in range(len(points)))
-    for n, value in enumerate(effects.at(points, seeds, rows is not None, brief)):
+    for n, value in enumerate(effects.at(points, seeds, rows is not None, brief, scored)):
         if rows is not None:
             rows[made + n] = value.draw
         values.append(replace(value, draw=None))
