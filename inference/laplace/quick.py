@@ -91,7 +91,7 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     rows = _room(max(MOST_PROPOSALS * draws, pilots), s.size)
     groups, region = _first_groups(effects, pilots, seed, rng, large)
     batch = max(draws // 4, len(groups[-1][0]) if large else pilots)
-    brief, left = None, 0.0  # corrections that stand for those of all proposals, and what they lack
+    brief, left, told = None, 0.0, []  # corrections that stand for those of all proposals, what they lack, and draws' that they know
     for refits in range(REFITS + 1):
         surrogate = fitted(_weighted(groups), rng, region, brief)
         if large:
@@ -114,10 +114,14 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
                     groups.append(_group(*_evaluated(effects, points[best], seed, 0)))
                 if brief is not None:  # where weights are greatest, corrections may be off
                     groups.append(_group(*_evaluated(effects, points[best[:CHECKED]], seed, 0)))
-                    brief = Emulator(*all_told(groups))
+                    brief = Emulator(*all_told(groups, *told))
                 break
             if not begun and brief is not None:
-                brief, left = _checked(effects, groups, points[_resampled(weights, CHECKED, np.random.default_rng([seed, 4]))], seed)
+                drawn = points[_resampled(weights, CHECKED, np.random.default_rng([seed, 4]))]
+                more, left = _checked(effects, groups, told, drawn, seed)
+                if more:
+                    told += more
+                    brief = Emulator(*all_told(groups, *told))
                 weights, k, effective, lacking = _weighed(points, logs, surrogate, brief, draws)
             wanted = min(MOST_PROPOSALS * draws - len(points), math.ceil(lacking))
         else:
@@ -148,21 +152,21 @@ def _first_groups(effects, pilots, seed, rng, large):
     return [scouts, group(region.draw(count, rng))], region
 
 
-def _checked(effects, groups, points, seed):
-    """Corrections that know of these draws' too, and the standard deviation of what they lack at each without it and a few others."""
+def _checked(effects, groups, told, points, seed):
+    """These draws with their corrections (none where one has no density), and the standard deviation of what is lacking at each of them to
+    those that the rest tell without it and a few others.
+    """
     points = np.unique(points, axis=0)
     values = list(effects.at(points, [[seed, 2, n] for n in range(len(points))], keep=False, scored=False))
-    kept = np.array([np.isfinite(value.laplace) for value in values])
-    if not kept.all():  # in brief there was a density
-        return Emulator(*all_told(groups)), np.inf
-    told = np.array([value.correction for value in values])
+    if not all(np.isfinite(value.laplace) for value in values):  # in brief there was a density
+        return [], np.inf
+    found = np.array([value.correction for value in values])
     lacking = np.empty(len(points))
     for fold in range(FOLDS):
         out = np.arange(len(points)) % FOLDS == fold
         if out.any():
-            lacking[out] = told[out] - Emulator(*all_told(groups, (points[~out], told[~out])))(points[out])
-    left = float(np.std(lacking, ddof=1)) if len(points) >= LEAST_CHECKED else np.nan
-    return Emulator(*all_told(groups, (points, told))), left
+            lacking[out] = found[out] - Emulator(*all_told(groups, *told, (points[~out], found[~out])))(points[out])
+    return [(points, found)], float(np.std(lacking, ddof=1)) if len(points) >= LEAST_CHECKED else np.nan
 
 
 def _middle(y, ratio, scores, correction):

@@ -263,7 +263,8 @@ def test_draws_worked_out_in_full_make_corrections_better():
         pilots = rng.standard_normal((40, p))
         told = np.array([toy.error(y) for y in pilots])
         draws, other = (np.array([1.5, *np.zeros(p - 1)]) + 0.5 * rng.standard_normal((n, p)) for n in (quick.CHECKED, 500))
-        better, left = quick._checked(toy, [(pilots, None, None, told), (draws, None, None, None)], draws, 1)
+        more, left = quick._checked(toy, [(pilots, None, None, told), (draws, None, None, None)], [], draws, 1)
+        better = Emulator(*map(np.concatenate, zip((pilots, told), *more, strict=True)))
         found.append([left, *((each(other) - [toy.error(y) for y in other]).std() for each in (better, Emulator(pilots, told)))])
     left, after, before = np.sqrt(np.square(found).mean(axis=0))
     assert 0.2 / np.sqrt(2) < after < 0.7 * before
@@ -303,7 +304,7 @@ def test_one_draw_says_nothing_of_what_corrections_lack():
     toy = Toy(lambda y: -0.5 * np.square(y), lambda y: -y, p, LARGE)
     pilots = np.random.default_rng(0).standard_normal((40, p))
     told = np.array([toy.error(y) for y in pilots])
-    assert np.isnan(quick._checked(toy, [(pilots, None, None, told)], np.zeros((32, p)), 1)[1])
+    assert np.isnan(quick._checked(toy, [(pilots, None, None, told)], [], np.zeros((32, p)), 1)[1])
 
 
 def test_tails_that_are_missed_show_in_pareto_k():
