@@ -43,8 +43,8 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
     tree : DataTree
         ``posterior`` and ``sample_stats`` as the sampler gives them.
     quality : dict
-        ``method``, ``pareto_k``, ``effective``, the number of draws that the weighted ones are worth, ``proposals``, and of a large study
-        ``left``, the standard deviation of what log densities are off by, where it is known.
+        ``method``, ``pareto_k``, ``effective``, the number of draws that the weighted ones are worth, ``proposals``, and ``left``, the
+        standard deviation of what log densities are off by, where it is known.
     found : list of str
         What stands at the head of every output.
 

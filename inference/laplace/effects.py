@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from .inner import briefly_integrated, integrated
+from .rays import lacking, rule
 from .structure import Structure
 
 CLOSE = 1e-3  # of the effects' mode, in conditional standard deviations: its square is what log densities err by
@@ -24,7 +25,8 @@ class Value:
     laplace : float
         Log density of the population's parameters in the sampler's coordinates by Laplace's method, up to a constant.
     correction : float
-        What the expansion's next terms add; 0 in brief, where `quick.quick_posterior` puts what the other points tell of them.
+        What the expansion's next terms add, or the integral (NaN where it cannot be computed); 0 in brief, where
+        `quick.quick_posterior` puts what the other points tell of them.
     score : array (p)
         Derivatives of ``laplace``; 0 in brief and where they are not wanted.
     draw : array (size) or None
@@ -53,7 +55,9 @@ class Effects:
         self._call = np.array([compiled.compiled_logp_func.address, compiled.user_data.ctypes.data], np.int64)
         self._places = tuple(np.ascontiguousarray(places.T) for places in (self.structure.unit, self.structure.clinician))
 
-    def at(self, points: np.ndarray, seeds: Iterable, keep: bool = True, brief: bool = False, scored: bool = True) -> Iterator[Value]:
+    def at(
+        self, points: np.ndarray, seeds: Iterable, keep: bool = True, brief: bool = False, scored: bool = True, whole: bool = False
+    ) -> Iterator[Value]:
         """Values at points (n, p) of the population's parameters, in order.
 
         Parameters
@@ -68,10 +72,12 @@ class Effects:
             the centre of the population's parameters.
         scored : bool
             Whether scores are wanted; they take as long as all the rest of a point in brief.
+        whole : bool
+            Whether corrections are to be those that the integral over clinicians' effects tells in place of the expansion (`rays`).
         """
         shift = self._shift if brief else None
         with ThreadPoolExecutor(self.threads) as pool:
-            yield from pool.map(lambda point, seed: self._one(point, seed, keep, shift, scored), points, seeds)
+            yield from pool.map(lambda point, seed: self._one(point, seed, keep, shift, scored, whole), points, seeds)
 
     @cached_property
     def _shift(self) -> np.ndarray:
@@ -80,7 +86,7 @@ class Effects:
         integrated(self._call, mode, *self._places, s.unit_of, CLOSE, np.zeros(s.size), mean, np.empty(s.size), False)
         return mean - mode
 
-    def _one(self, point, seed, keep, shift, scored) -> Value:
+    def _one(self, point, seed, keep, shift, scored, whole) -> Value:
         s = self.structure
         y, draw, score = np.zeros(s.size), np.empty(s.size), np.zeros(s.size)
         y[s.population] = point
@@ -90,4 +96,6 @@ class Effects:
             laplace, correction = integrated(*given, normals, draw, score, scored)
         else:
             laplace, correction = briefly_integrated(*given, shift, normals, draw), 0.0
+        if whole:
+            correction += lacking(*given, *rule(s.clinician.shape[1]))
         return Value(laplace, correction, score[s.population], draw if keep else None)

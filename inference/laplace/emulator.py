@@ -30,8 +30,10 @@ class Emulator:
 
     Attributes
     ----------
+    lacking : array (n)
+        The values less what the other points tell of them, in the scales that all of them gave.
     left : float
-        Standard deviation of the values less what the other points tell of them, in the scales that all of them gave.
+        Their standard deviation.
     """
 
     def __init__(self, y: np.ndarray, values: np.ndarray):
@@ -56,7 +58,8 @@ class Emulator:
         self._log = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}).x
         precision = np.linalg.inv(self._covariance(y, y, self._log) + self._noise(self._log) * np.eye(n))
         self._weights = size * (precision @ residual)
-        self.left = float(np.std(self._weights / np.diag(precision)))
+        self.lacking = self._weights / np.diag(precision)
+        self.left = float(np.std(self.lacking))
 
     @staticmethod
     def _noise(log) -> float:
@@ -87,6 +90,6 @@ class Emulator:
         parts = bent.sum(), (by * linear).sum(), products.sum(), (by * squares).sum(), cls._noise(log) * np.trace(by)
         return np.concatenate([scales * own.sum(axis=0), 2 * np.array(parts)])
 
-    def __call__(self, y: np.ndarray) -> np.ndarray:
-        """At points (n, p)."""
+    def __call__(self, y: np.ndarray, corrections: np.ndarray | None = None) -> np.ndarray:
+        """At points (n, p); nothing follows from their corrections."""
         return self._middle + self._covariance(y, self._y, self._log) @ self._weights

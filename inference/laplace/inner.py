@@ -24,7 +24,7 @@ MOST_SHIFT = 1.0  # from an effect's mode to its mean, in standard deviations
 
 
 @njit(nogil=True, error_model="numpy")
-def _along(call, y, z_unit, z_clinician, sign, unit, clinician, unit_of, own, coupling, schur, moved, gradient):
+def along(call, y, z_unit, z_clinician, sign, unit, clinician, unit_of, own, coupling, schur, moved, gradient):
     """Gradient at the point that lies ``sign`` times the standardised deviations away from ``y``."""
     moved[:] = 0.0
     spread(z_unit, z_clinician, unit, clinician, unit_of, own, coupling, schur, moved)
@@ -34,7 +34,7 @@ def _along(call, y, z_unit, z_clinician, sign, unit, clinician, unit_of, own, co
 
 
 @njit(nogil=True, error_model="numpy")
-def _bent(correction):
+def bent(correction):
     return MOST_CORRECTION * math.tanh(correction / MOST_CORRECTION)
 
 
@@ -52,8 +52,8 @@ def _score(call, y, unit, clinician, unit_of, own, coupling, schur, gradient, th
             z_unit[:, axis - z_clinician.shape[1]] = NARROW
         else:
             z_clinician[:, axis] = NARROW
-        _along(call, y, z_unit, z_clinician, 1.0, unit, clinician, unit_of, own, coupling, schur, moved, there)
-        _along(call, y, z_unit, z_clinician, -1.0, unit, clinician, unit_of, own, coupling, schur, moved, back)
+        along(call, y, z_unit, z_clinician, 1.0, unit, clinician, unit_of, own, coupling, schur, moved, there)
+        along(call, y, z_unit, z_clinician, -1.0, unit, clinician, unit_of, own, coupling, schur, moved, back)
         z_unit[:] = 0.0
         z_clinician[:] = 0.0
         for a in range(y.size):
@@ -68,12 +68,73 @@ def _score(call, y, unit, clinician, unit_of, own, coupling, schur, gradient, th
 
 
 @njit(nogil=True, error_model="numpy")
+def own_terms(call, y, unit, clinician, unit_of, own, coupling, schur, gradient, room, z_unit, z_clinician, total, third, corrections):
+    """Add to ``corrections`` (clinicians) the expansion's terms by each clinician's own effects, but not traces.
+
+    Fills ``third`` (clinicians, k, k) with f_acc by [i, a, c] in standardised coordinates, and adds to ``total`` (size) the expectation of
+    the gradient over the normal, less that at the mode: half the traces. ``z_unit`` and ``z_clinician`` are zero before and after.
+    """
+    m = unit.shape[0]
+    k, count = clinician.shape
+    there, back, moved = room[0], room[1], room[3]
+    fourth = np.empty((count, k, k))  # f_accc by [i, a, c]
+    plus, minus = np.empty(k), np.empty(k)
+    for axis in range(k + m):
+        of_unit = axis >= k
+        if of_unit:
+            z_unit[:, axis - k] = REACH
+        else:
+            z_clinician[:, axis] = REACH
+        along(call, y, z_unit, z_clinician, 1.0, unit, clinician, unit_of, own, coupling, schur, moved, there)
+        along(call, y, z_unit, z_clinician, -1.0, unit, clinician, unit_of, own, coupling, schur, moved, back)
+        z_unit[:] = 0.0
+        z_clinician[:] = 0.0
+        for a in range(y.size):
+            total[a] += (there[a] + back[a] - 2 * gradient[a]) / (2 * REACH**2)
+        if not of_unit:
+            for i in range(count):
+                for a in range(k):
+                    place = clinician[a, i]
+                    plus[a], minus[a] = there[place] - gradient[place], back[place] - gradient[place]
+                forward(own[i], plus)
+                forward(own[i], minus)
+                for a in range(k):
+                    third[i, a, axis] = (plus[a] + minus[a]) / REACH**2
+                    fourth[i, a, axis] = 3 * (plus[a] - minus[a]) / REACH**3
+                fourth[i, axis, axis] += 6 / REACH**2
+    for a in range(k):
+        for b in range(a + 1, k):  # f_aabb, from points between the two axes
+            z_clinician[:, a] = REACH
+            z_clinician[:, b] = REACH
+            along(call, y, z_unit, z_clinician, 1.0, unit, clinician, unit_of, own, coupling, schur, moved, there)
+            along(call, y, z_unit, z_clinician, -1.0, unit, clinician, unit_of, own, coupling, schur, moved, back)
+            z_clinician[:] = 0.0
+            for i in range(count):
+                for c in range(k):
+                    place = clinician[c, i]
+                    plus[c], minus[c] = there[place] - back[place], there[place] + back[place] - 2 * gradient[place]
+                forward(own[i], plus)
+                sums = 3 * (plus[a] + 2 * REACH) / REACH**3
+                corrections[i] += (sums - fourth[i, a, a] - 3 * fourth[i, b, a] - fourth[i, a, b]) / 12
+                if k > 2:  # f_abc, of which each is met three times
+                    forward(own[i], minus)
+                    for c in range(k):
+                        if c != a and c != b:
+                            corrections[i] += ((minus[c] / REACH**2 - third[i, c, a] - third[i, c, b]) / 2) ** 2 / 6
+    for i in range(count):
+        for a in range(k):
+            corrections[i] += fourth[i, a, a] / 8 - third[i, a, a] ** 2 / 6
+            for c in range(k):
+                corrections[i] += third[i, a, c] ** 2 / 4
+
+
+@njit(nogil=True, error_model="numpy")
 def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score, scored):
     """Log p(theta, y) with the effects integrated out, and one draw of them.
 
     From third and fourth derivatives f along the axes in which the curvature is the identity, Laplace's value is corrected by
     (sum f_iijj + sum_k (sum_i f_iik)^2) / 8 + sum (f_ijk)^2 / 12 (Shun & McCullagh 1995, JRSS B 57, section 2). The first and the last
-    sum are over a clinician's own effects; third derivatives by three different effects are left out.
+    sum are over a clinician's own effects.
 
     Parameters
     ----------
@@ -111,66 +172,24 @@ def integrated(call, y, unit, clinician, unit_of, close, normals, draw, score, s
     if not math.isfinite(value - half):
         draw[:] = y
         return -np.inf, 0.0
-    total = np.zeros(size)  # expectation of the gradient over the normal, less that at the mode
+    total, third, corrections = np.zeros(size), np.empty((count, k, k)), np.zeros(count)
     z_unit, z_clinician = np.zeros((units, m)), np.zeros((count, k))
-    third, fourth = np.empty((count, k, k)), np.empty((count, k, k))  # f_acc, f_accc by [i, a, c]
-    plus, minus = np.empty(k), np.empty(k)
-    for axis in range(k + m):
-        of_unit = axis >= k
-        if of_unit:
-            z_unit[:, axis - k] = REACH
-        else:
-            z_clinician[:, axis] = REACH
-        _along(call, y, z_unit, z_clinician, 1.0, unit, clinician, unit_of, own, coupling, schur, moved, there)
-        _along(call, y, z_unit, z_clinician, -1.0, unit, clinician, unit_of, own, coupling, schur, moved, back)
-        z_unit[:] = 0.0
-        z_clinician[:] = 0.0
-        for a in range(size):
-            total[a] += (there[a] + back[a] - 2 * gradient[a]) / (2 * REACH**2)
-        if not of_unit:
-            for i in range(count):
-                for a in range(k):
-                    place = clinician[a, i]
-                    plus[a], minus[a] = there[place] - gradient[place], back[place] - gradient[place]
-                forward(own[i], plus)
-                forward(own[i], minus)
-                for a in range(k):
-                    third[i, a, axis] = (plus[a] + minus[a]) / REACH**2
-                    fourth[i, a, axis] = 3 * (plus[a] - minus[a]) / REACH**3
-                fourth[i, axis, axis] += 6 / REACH**2
+    own_terms(call, y, unit, clinician, unit_of, own, coupling, schur, gradient, room, z_unit, z_clinician, total, third, corrections)
     if scored:
         _score(call, y, unit, clinician, unit_of, own, coupling, schur, gradient, there, back, moved, z_unit, z_clinician, score)
-    corrections = np.zeros(count)
-    for a in range(k):
-        for b in range(a + 1, k):  # f_aabb, from points between the two axes
-            z_clinician[:, a] = REACH
-            z_clinician[:, b] = REACH
-            _along(call, y, z_unit, z_clinician, 1.0, unit, clinician, unit_of, own, coupling, schur, moved, there)
-            _along(call, y, z_unit, z_clinician, -1.0, unit, clinician, unit_of, own, coupling, schur, moved, back)
-            z_clinician[:] = 0.0
-            for i in range(count):
-                for c in range(k):
-                    place = clinician[c, i]
-                    plus[c] = there[place] - back[place]
-                forward(own[i], plus)
-                sums = 3 * (plus[a] + 2 * REACH) / REACH**3
-                corrections[i] += (sums - fourth[i, a, a] - 3 * fourth[i, b, a] - fourth[i, a, b]) / 12
     moved[:] = 0.0  # from the mode to the mean
     solve(total, unit, clinician, unit_of, own, coupling, schur, moved)
     correction = 0.0
     for i in range(count):
         for a in range(k):
-            corrections[i] += fourth[i, a, a] / 8 - third[i, a, a] ** 2 / 6
-            for c in range(k):
-                corrections[i] += third[i, a, c] ** 2 / 4
             # ``total`` holds half the traces, in coordinates that are not yet standardised
             corrections[i] += total[clinician[a, i]] * moved[clinician[a, i]] / 2
-        correction += _bent(corrections[i])
+        correction += bent(corrections[i])
     for j in range(units):
         traces = 0.0
         for a in range(m):
             traces += total[unit[a, j]] * moved[unit[a, j]] / 2
-        correction += _bent(traces)
+        correction += bent(traces)
     draw[:] = y
     if not math.isfinite(correction):
         return -np.inf, 0.0

@@ -31,10 +31,12 @@ class EffectsOnWorkers(Effects):
         super().__init__(found.structure, found.sampler())
         self.client, self.source = client, Source(model, study, coordinates_of(self.compiled))
 
-    def at(self, points: np.ndarray, seeds: Iterable, keep: bool = True, brief: bool = False, scored: bool = True) -> Iterator[Value]:
+    def at(
+        self, points: np.ndarray, seeds: Iterable, keep: bool = True, brief: bool = False, scored: bool = True, whole: bool = False
+    ) -> Iterator[Value]:
         """Values at points (n, p) of the population's parameters, in order; see `Effects.at`."""
         threads = max(sum(self.client.nthreads().values()), 1)
-        jobs = batches(points, list(seeds), (keep, brief, scored), SHARES * threads, self.structure.size)
+        jobs = batches(points, list(seeds), (keep, brief, scored, whole), SHARES * threads, self.structure.size)
         early: dict[int, list[Value]] = {}
         following = 0
         for number, values in share_out(self.client, values_at, (self.source.key, self.source), jobs, 2 * threads):

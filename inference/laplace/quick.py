@@ -3,8 +3,9 @@
 In the manner of INLA (Rue, Martino & Chopin 2009, JRSS B 71): at each point of the population's parameters the effects are
 integrated out by Laplace's method and its next terms (`inner`). Points are drawn from a polynomial approximation of what comes out
 (`surrogate`) and weighted by the ratio of the two. Pareto-smoothed weights (Vehtari et al. 2024, JMLR 25) say how far to
-trust it. In large studies most points get the next terms as other points tell them (`emulator`), at last also some draws that are
-worked out in full, which say what that leaves.
+trust it. For some draws clinicians' effects are integrated as a whole (`rays`), which tells what the expansion lacks elsewhere
+(`beyond`). In large studies most points get the next terms as other points tell them (`emulator`), at last also some draws that
+are worked out in full. What that leaves is told beside the weights.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from ...datasets.errors import UserError
 from ..psis import HIGH_K, smoothed
+from .beyond import DRAWN, Beyond, seen
 from .emulator import Emulator
 from .laplace import LARGE
 from .surrogate import Region, all_told, fitted
@@ -55,9 +57,9 @@ class Quick:
         Effective number of proposals.
     proposals : int
     left : float
-        Standard deviation of what log densities lack where the expansion's next terms were not worked out for each proposal: at a few
-        draws for which they were, as the other points tell them. What a large study's weights, and so Pareto k, do not tell. Infinite
-        where one of these draws has no density, and not a number where they are too few to say.
+        Standard deviation of what log densities lack, at a few draws for which it was worked out, as the other points tell it: the
+        integral over clinicians' effects in place of the expansion, or in a large study the expansion's next terms. What weights, and so
+        Pareto k, do not tell. Infinite where one of a large study's draws has no density, and not a number where they are too few to say.
     """
 
     draws: np.ndarray
@@ -91,47 +93,59 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     rows = _room(max(MOST_PROPOSALS * draws, pilots), s.size)
     groups, region = _first_groups(effects, pilots, seed, rng, large)
     batch = max(draws // 4, len(groups[-1][0]) if large else pilots)
-    brief, left, told = None, 0.0, []  # corrections that stand for those of all proposals, what they lack, and draws' that they know
+    # what other points tell of the corrections: all, where proposals are worked out in brief, or what the expansion lacks
+    more, brief, left, told = None, False, 0.0, []
     for refits in range(REFITS + 1):
-        surrogate = fitted(_weighted(groups), rng, region, brief)
+        surrogate = fitted(_weighted(groups), rng, region, more if brief else None)
         if large:
             region = Region(surrogate.mean, surrogate.root)
-            if brief is None and surrogate.correction.left < MOST_LEFT:
-                brief = surrogate.correction
+            if not brief and surrogate.correction.left < MOST_LEFT:
+                more, brief = surrogate.correction, True
         points, values, wanted = np.empty((0, p)), [], batch
         while wanted > 0:
             begun = len(points) > 0
-            more, found = _evaluated(effects, surrogate.draw(wanted, rng), seed, len(points), rows, brief is not None, scored=large)
-            points, values = np.concatenate([points, more]), values + found
-            logs = np.array([value.laplace + value.correction for value in values])  # in brief, without corrections
-            weights, k, effective, lacking = _weighed(points, logs, surrogate, brief, draws)
-            anew = lacking > draws / HOPED if large and refits == 0 else effective < ENOUGH * len(points)
-            if refits < REFITS and (brief is not None and k > HIGH_K if begun else anew or k > HIGH_K - 0.1):
+            new, found = _evaluated(effects, surrogate.draw(wanted, rng), seed, len(points), rows, brief, scored=large)
+            points, values = np.concatenate([points, new]), values + found
+            weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
+            if not (begun or large):
+                corrections = np.array([value.correction for value in values])
+                chosen = _resampled(weights, DRAWN, np.random.default_rng([seed, 4]))
+                told.append(seen(effects, points, corrections, chosen, seed))
+                more = Beyond(*map(np.concatenate, zip(*told, strict=True)))
+                left = more.left
+                weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
+            anew = effective < ENOUGH * len(points)
+            if refits == 0:  # a large study's proposals are dear, and others' were fitted to the expansion
+                anew = lacking > draws / HOPED if large else anew or more.matters
+            if refits < REFITS and (brief and k > HIGH_K if begun else anew or k > HIGH_K - 0.1):
                 best = np.argsort(-weights)[:pilots]
                 if large:
-                    groups.append(_group(points[best], [values[n] for n in best], brief is not None))
+                    groups.append(_group(points[best], [values[n] for n in best], brief))
                 else:  # most looks go without scores of proposals, where each takes as long as half of all the rest
-                    groups.append(_group(*_evaluated(effects, points[best], seed, 0)))
-                if brief is not None:  # where weights are greatest, corrections may be off
+                    groups.append(_group(*_evaluated(effects, points[best], seed, 0), more=more))
+                if brief:  # where weights are greatest, corrections may be off
                     groups.append(_group(*_evaluated(effects, points[best[:CHECKED]], seed, 0)))
-                    brief = Emulator(*all_told(groups, *told))
+                    more = Emulator(*all_told(groups, *told))
                 break
-            if not begun and brief is not None:
+            if not begun and brief:
                 drawn = points[_resampled(weights, CHECKED, np.random.default_rng([seed, 4]))]
-                more, left = _checked(effects, groups, told, drawn, seed)
-                if more:
-                    told += more
-                    brief = Emulator(*all_told(groups, *told))
-                weights, k, effective, lacking = _weighed(points, logs, surrogate, brief, draws)
+                known, left = _checked(effects, groups, told, drawn, seed)
+                if known:
+                    told += known
+                    more = Emulator(*all_told(groups, *told))
+                weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
             wanted = min(MOST_PROPOSALS * draws - len(points), math.ceil(lacking))
         else:
             return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, len(points), left)
 
 
-def _weighed(points, logs, surrogate, brief, draws):
+def _weighed(points, values, surrogate, more, draws):
     """Smoothed weights, Pareto k, the effective number of points, and how many more it takes as they go."""
-    corrections = 0.0 if brief is None else brief(points)
-    weights, k = smoothed(logs + corrections - surrogate.log_density(points))
+    corrections = np.array([value.correction for value in values])  # 0 in brief
+    logs = np.array([value.laplace for value in values]) + corrections
+    if more is not None:
+        logs += more(points, corrections)
+    weights, k = smoothed(logs - surrogate.log_density(points))
     effective = 1 / float(np.square(weights).sum())
     return weights, k, effective, (draws - effective) / max(effective / len(points), LEAST_RATE)
 
@@ -198,10 +212,10 @@ def _evaluated(effects, points, seed: int, made: int, rows=None, brief: bool = F
     return points, values
 
 
-def _group(y, values, brief: bool = False):
+def _group(y, values, brief: bool = False, more=None):
     """What the surrogate is fitted to: relative to the standard normal, without points at which nothing comes out.
 
-    In ``brief``, scores and corrections are not told.
+    In ``brief``, scores and corrections are not told; ``more`` tells what corrections lack.
     """
     kept = [n for n, value in enumerate(values) if np.isfinite(value.laplace) and np.isfinite(value.score).all()]
     if not kept:
@@ -213,7 +227,10 @@ def _group(y, values, brief: bool = False):
     ratio = np.array([v.laplace for v in values]) + 0.5 * np.square(y).sum(axis=1)
     if brief:
         return y, ratio, None, None
-    return y, ratio, np.array([v.score for v in values]).reshape(y.shape) + y, np.array([v.correction for v in values])
+    corrections = np.array([v.correction for v in values])
+    if more is not None:
+        corrections = corrections + more(y, corrections)
+    return y, ratio, np.array([v.score for v in values]).reshape(y.shape) + y, corrections
 
 
 def _room(count: int, size: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The quick look: against the sampler, and densities whose moments are known."""
 
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from equipoise.datasets import UserError
 from equipoise.inference import store
 from equipoise.inference.approximate import approximate, recorded
 from equipoise.inference.laplace import quick
+from equipoise.inference.laplace.beyond import WHOLE, Beyond, seen
 from equipoise.inference.laplace.density import Expansion
 from equipoise.inference.laplace.effects import Value
 from equipoise.inference.laplace.emulator import Emulator
@@ -133,15 +135,20 @@ class Toy:
         self.structure = SimpleNamespace(population=np.arange(p), size=p + 1, unit_of=np.zeros(clinicians, int))
         self.log, self.slope, self.points, self.in_brief = log, slope, 0, 0
         self.error, self.error_slope = lambda y: 0.1 * np.square(y).sum(), lambda y: 0.2 * y
+        self.lacking, self.wiggle = lambda y: 0.0, lambda y: 0.0  # of the correction, and what it errs by as a whole
+        self.in_whole = 0
 
-    def at(self, points, seeds, keep=True, brief=False, scored=True):
+    def at(self, points, seeds, keep=True, brief=False, scored=True, whole=False):
         for y, seed in zip(points, seeds, strict=True):
             self.points += 1
             self.in_brief += brief
+            self.in_whole += whole
             error = self.error(y)
             effect = np.random.default_rng(seed).standard_normal()
             draw = np.append(y, effect) if keep else None
-            further = (0.0, np.zeros(y.size)) if brief else (error, self.slope(y) - self.error_slope(y))
+            lacking = self.lacking(y)
+            further = error + self.wiggle(y) if whole else error - lacking
+            further = (0.0, np.zeros(y.size)) if brief else (further, self.slope(y) - self.error_slope(y))
             yield Value(float(self.log(y).sum()) - error, *further, draw)
 
 
@@ -291,8 +298,8 @@ def test_draws_without_a_density_in_full_are_told():
     toy = Toy(lambda y: -0.5 * np.square(y), lambda y: -y, p, LARGE)
     at = toy.at
 
-    def nowhere(points, seeds, keep=True, brief=False, scored=True):
-        for y, value in zip(points, at(points, seeds, keep, brief, scored), strict=True):
+    def nowhere(points, seeds, keep=True, brief=False, scored=True, whole=False):
+        for y, value in zip(points, at(points, seeds, keep, brief, scored, whole), strict=True):
             yield value if brief or y[0] < 0.9 else Value(-np.inf, 0.0, np.zeros(p), value.draw)
 
     toy.at = nowhere
@@ -305,6 +312,44 @@ def test_one_draw_says_nothing_of_what_corrections_lack():
     pilots = np.random.default_rng(0).standard_normal((40, p))
     told = np.array([toy.error(y) for y in pilots])
     assert np.isnan(quick._checked(toy, [(pilots, None, None, told)], [], np.zeros((32, p)), 1)[1])
+
+
+def test_what_the_expansion_lacks_is_made_good():
+    """A tilt of 0.4 would move a mean by as many standard deviations; and what changes too fast to be made good is told."""
+    p = 4
+    toy = Toy(lambda y: -0.5 * np.square(y), lambda y: -y, p)
+    toy.lacking, toy.wiggle = lambda y: 0.4 * y[0], lambda y: 0.1 * np.sqrt(2) * np.sin(60 * y[1])
+    found = quick_posterior(toy, 4000, 1)
+    draws = found.draws[found.chosen][:, :p]
+    np.testing.assert_allclose(draws.mean(axis=0), 0, atol=0.08)
+    np.testing.assert_allclose(draws.std(axis=0), 1, atol=0.06)
+    assert found.left == pytest.approx(0.1, rel=0.4)
+    assert toy.in_whole == 2 * 2 * WHOLE  # twice, since the first proposals were made for the expansion
+
+
+@pytest.mark.parametrize("size, points, matters", [(0.02, WHOLE, False), (0.2, 2 * WHOLE, True)])
+def test_next_to_nothing_is_left_as_it_is(size, points, matters):
+    toy = Toy(*skewed(), 3)
+    toy.lacking = lambda y: size * np.sin(y[0])
+    y = np.random.default_rng(0).standard_normal((400, 3))
+    corrections = np.array([toy.error(each) - toy.lacking(each) for each in y])
+    more = Beyond(*seen(toy, y, corrections, np.arange(400), 1))
+    assert toy.in_whole == points and more.matters == matters
+    lacking = size * np.sin(y[:, 0]) - more(y, corrections)
+    assert more.left == pytest.approx(lacking.std(), rel=0.5, abs=1e-3) and lacking.std() < 0.02
+
+
+def test_integrals_that_cannot_be_computed_are_told():
+    toy = Toy(*skewed(), 3)
+    at = toy.at
+
+    def nowhere(points, seeds, keep=True, brief=False, scored=True, whole=False):
+        for value in at(points, seeds, keep, brief, scored, whole):
+            yield replace(value, correction=np.nan) if whole else value
+
+    toy.lacking, toy.at = lambda y: 0.0, nowhere
+    found = quick_posterior(toy, 1000, 1)
+    assert np.isnan(found.left) and np.isfinite(found.draws[found.chosen]).all()
 
 
 def test_tails_that_are_missed_show_in_pareto_k():
