@@ -94,7 +94,7 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     groups, region = _first_groups(effects, pilots, seed, rng, large)
     batch = max(draws // 4, len(groups[-1][0]) if large else pilots)
     # what other points tell of the corrections: all, where proposals are worked out in brief, or what the expansion lacks
-    more, brief, left, told = None, False, 0.0, []
+    more, brief, left, told, wholes = None, False, 0.0, [], []
     for refits in range(REFITS + 1):
         surrogate = fitted(_weighted(groups), rng, region, more if brief else None)
         if large:
@@ -107,11 +107,11 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             new, found = _evaluated(effects, surrogate.draw(wanted, rng), seed, len(points), rows, brief, scored=large)
             points, values = np.concatenate([points, new]), values + found
             weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
-            if not (begun or large):
+            if not (begun or brief):
                 corrections = np.array([value.correction for value in values])
                 chosen = _resampled(weights, DRAWN, np.random.default_rng([seed, 4]))
-                told.append(seen(effects, points, corrections, chosen, seed))
-                more = Beyond(*map(np.concatenate, zip(*told, strict=True)))
+                wholes.append(seen(effects, points, corrections, chosen, seed))
+                more = Beyond(*map(np.concatenate, zip(*wholes, strict=True)))
                 left = more.left
                 weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
             anew = effective < ENOUGH * len(points)
@@ -120,9 +120,9 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             if refits < REFITS and (brief and k > HIGH_K if begun else anew or k > HIGH_K - 0.1):
                 best = np.argsort(-weights)[:pilots]
                 if large:
-                    groups.append(_group(points[best], [values[n] for n in best], brief))
+                    groups.append(_group(points[best], [values[n] for n in best], brief, more))
                 else:  # most looks go without scores of proposals, where each takes as long as half of all the rest
-                    groups.append(_group(*_evaluated(effects, points[best], seed, 0), more=more))
+                    groups.append(_group(*_evaluated(effects, points[best], seed, 0), False, more))
                 if brief:  # where weights are greatest, corrections may be off
                     groups.append(_group(*_evaluated(effects, points[best[:CHECKED]], seed, 0)))
                     more = Emulator(*all_told(groups, *told))
@@ -168,7 +168,7 @@ def _first_groups(effects, pilots, seed, rng, large):
 
 def _checked(effects, groups, told, points, seed):
     """These draws with their corrections (none where one has no density), and the standard deviation of what is lacking at each of them to
-    those that the rest tell without it and a few others.
+    those that the rest tell without it and a few others, and to the integral over clinicians' effects, where it is known for a few.
     """
     points = np.unique(points, axis=0)
     values = list(effects.at(points, [[seed, 2, n] for n in range(len(points))], keep=False, scored=False))
@@ -180,7 +180,12 @@ def _checked(effects, groups, told, points, seed):
         out = np.arange(len(points)) % FOLDS == fold
         if out.any():
             lacking[out] = found[out] - Emulator(*all_told(groups, *told, (points[~out], found[~out])))(points[out])
-    return [(points, found)], float(np.std(lacking, ddof=1)) if len(points) >= LEAST_CHECKED else np.nan
+    if len(points) < LEAST_CHECKED:
+        return [(points, found)], np.nan
+    some = np.random.default_rng([seed, 5]).permutation(len(points))[:LEAST_CHECKED]
+    wholes = effects.at(points[some], [[seed, 2, n] for n in range(len(some))], keep=False, scored=False, whole=True)
+    beyond = np.array([value.correction for value in wholes]) - found[some]
+    return [(points, found)], float(np.hypot(np.std(lacking, ddof=1), np.std(beyond, ddof=1)))
 
 
 def _middle(y, ratio, scores, correction):
