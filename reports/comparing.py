@@ -14,7 +14,7 @@ from .blocks import Bullets, Fold, Picture, Section, Terms, text
 from .comparing_tables import LEFT_OUT
 from .figures import compared
 from .format import DASH, MINUS, count, listed, name, number, percent, plain, row_decimals, short
-from .table_files import to_csv
+from .table_files import QUICK_LOOK, to_csv
 
 FIGURE = "compared"
 FOLD_FROM = 20
@@ -47,7 +47,9 @@ def write_comparison(comparison, folder, *, title: str | None = None) -> list[st
         Where a file cannot be written.
     """
     labels = [short(label, 40) for label in comparison.fits]
-    drawn = page.shown(FIGURE, lambda: compared.draw(comparison)) if len(comparison.estimands) else None
+    quick = [label for label, fit in comparison.fits.items() if fit.approximate]
+    mark = f"{QUICK_LOOK.capitalize()}: {listed([short(label, 24) for label in quick])}." if quick else ""
+    drawn = page.shown(FIGURE, lambda: compared.draw(comparison), mark) if len(comparison.estimands) else None
     figures = {FIGURE: drawn} if drawn else {}
     html = page.render(
         title=title or f"Side by side: {listed(labels)}",
@@ -57,6 +59,9 @@ def write_comparison(comparison, folder, *, title: str | None = None) -> list[st
         in_folder=True,
     )  # fmt: skip
     frames = {"loo": comparison.loo, "estimands": comparison.estimands, "population": comparison.population}
+    if quick:  # as in an analysis's own tables
+        how = dict.fromkeys(quick, QUICK_LOOK)
+        frames = {n: frame.assign(method=frame["analysis"].map(how)) for n, frame in frames.items() if len(frame)}
     written = {"report.html": html} | {f"tables/{n}.csv": to_csv(frame) for n, frame in frames.items() if len(frame)}
     written |= {f"figures/{figure.name}.svg": figure.file for figure in figures.values()}
     for file, content in written.items():

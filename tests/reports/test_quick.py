@@ -8,9 +8,11 @@ import pytest
 from equipoise import CapacityModel, datasets, simulate
 from equipoise.datasets.errors import UserError
 from equipoise.inference import Fit
+from equipoise.inference.comparison import compare
 from equipoise.reports import write_outputs
 from equipoise.reports.checklists import CHECKLISTS, answers
 from equipoise.reports.checklists.item import DONE, NOT_APPLICABLE, NOT_DONE, NOT_MET
+from equipoise.reports.comparing import write_comparison
 from equipoise.reports.material import Material
 from equipoise.reports.sharing.page import write_share
 
@@ -81,6 +83,15 @@ def test_whatever_is_copied_from_it_says_what_it_is(written):
     assert cards.count("<dt>") == cards.count("approximate: a quick look") > 0
     assert "<i>approximate: a quick look</i>" in re.search(r"<caption>Effects of the interventions.*?</caption>", page)[0]
     assert "approximate" not in re.search(r"<caption>Choices of the model.*?</caption>", page)[0]
+
+
+def test_what_is_compared_with_others_says_which_it_is(look, make_fit, tmp_path):
+    sampled = make_fit(look.model, look.study, draws=80, known={"total_sd": 15.0})
+    write_comparison(compare({"first": look, "sampled": sampled}), tmp_path)
+    assert "Approximate: a quick look: first." in (tmp_path / "figures" / "compared.svg").read_text(encoding="utf-8")
+    for table in (tmp_path / "tables").iterdir():
+        frame = pd.read_csv(table)
+        assert (frame["method"].eq("approximate: a quick look") == frame["analysis"].eq("first")).all(), table
 
 
 def test_it_is_not_shared(look, tmp_path):
