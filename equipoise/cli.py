@@ -10,6 +10,7 @@ import typer
 from .console import (
     File,
     Fresh,
+    OfQuick,
     Output,
     Quick,
     Scheduler,
@@ -111,15 +112,17 @@ def run(
 
 
 @command("equipoise report analysis.toml")
-def report(file: File, output: Output = None, share: Share = False) -> None:
+def report(file: File, output: Output = None, quick: OfQuick = False, share: Share = False) -> None:
     """Write tables, figures and the report again from saved draws, without sampling."""
     from .run import report as write_again
 
+    if share and quick:
+        raise UserError("--quick and --share do not go together: a quick look is not for sharing.")
     if share:
         from .share import ready
 
         ready(file, output)
-    tell(write_again(file, output=output, note=say))
+    tell(write_again(file, output=output, quick=quick, note=say))
     if share:
         _share(file, output)
 

@@ -44,6 +44,7 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Do everything again, even 
 Quick = Annotated[
     bool, typer.Option("--quick", help="A first look, by an approximation in place of sampling, to results/NAME.quick/; marked as such.")
 ]
+OfQuick = Annotated[bool, typer.Option("--quick", help="Of the quick look in results/NAME.quick/.")]
 Share = Annotated[
     bool,
     typer.Option("--share", help="Write a version fit to leave the house too, to NAME.share/: no clinicians, no small groups ([share])."),

@@ -115,11 +115,12 @@ def run(
 
 
 def report(
-    path: str | Path, *, output: str | Path | None = None, note: Note = lambda text: None, found: dict | None = None
-) -> Outcome:
+    path: str | Path, *, output: str | Path | None = None, quick: bool = False, note: Note = lambda text: None,
+    found: dict | None = None,
+) -> Outcome:  # fmt: skip
     """Write tables, figures and page anew from saved draws, without sampling.
 
-    ``found`` is new evidence by name (`evidence`), which is kept with the results.
+    ``quick`` looks where a quick look's results are. ``found`` is new evidence by name (`evidence`), which is kept with the results.
 
     Draws made with other versions serve too, so that an old analysis can be looked at again; draws of another study
     or another model do not.
@@ -129,7 +130,9 @@ def report(
     UserError
         As for `run`, and if there are no draws for this study and model.
     """
-    job = _Job(Analysis.read(path), output)
+    job = _Job(Analysis.read(path), output, quick)
+    if not quick and is_quick(outputs.read_provenance(job.target) or {}):
+        job = _Job(job.analysis, job.target, quick=True)
     with outputs.locked(job.target), job.analysis.computing():
         kept = job.prepare()
         before = outputs.read_provenance(job.target) or {}
@@ -139,7 +142,10 @@ def report(
                     f"{shown(job.target / DRAWS)} is not as it was written (cut off, changed, or not of this analysis);"
                     f" `equipoise run {path}` samples again."
                 )
-            raise UserError(f"There are no draws in {shown(job.target)} yet; `equipoise run {path}` makes them.")
+            look = outputs.results_folder(job.analysis.path, None, QUICK_FOLDER)
+            beside = f" Those of the quick look in {shown(look)}: `equipoise report {path} --quick`." if (look / DRAWS).exists() else ""
+            again = f"equipoise run {path}{' --quick' if quick else ''}"
+            raise UserError(f"There are no draws in {shown(job.target)} yet; `{again}` makes them.{'' if output or quick else beside}")
         what = keys.changed(before["inputs"], job.inputs)
         if {"the study", "the model"} & set(what):
             raise UserError(

@@ -66,7 +66,8 @@ def fit(
         meaning then, and all that is made of it is marked as approximate.
     scheduler : str or dask.distributed.Client, optional
         A Dask scheduler's address (``tcp://host:8786``), or "local" for a cluster on this machine: chains are sampled, and quantities
-        derived, on its workers. The draws are the same. See `on_cluster`.
+        derived, on its workers. The draws are the same. With "local", a script calls this below ``if __name__ == "__main__":``, since
+        its processes import the script. See `on_cluster`.
     workers : int, optional
         Processes of a "local" cluster; default: one for each core.
 

@@ -22,7 +22,7 @@ def check_scheduler(scheduler) -> None:
     if scheduler is None:
         return
     if find_spec("distributed") is None:
-        raise UserError('a Dask scheduler needs dask.distributed; install "equipoise[cluster]".')
+        raise UserError('a Dask scheduler needs dask.distributed: `pip install "dask[distributed]"` (the extra `cluster` of this package).')
     if isinstance(scheduler, str) and scheduler != LOCAL:
         _reach(scheduler)
 

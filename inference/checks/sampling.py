@@ -86,10 +86,10 @@ def _quick(fit) -> Check:
     )
     if "left" in made:
         said += (
-            f", and log densities are off by {made['left']:.2f} from draw to draw, as far as some were worked out in full: at the worst, a "
-            "mean by as many posterior standard deviations"
+            f". For some of them the density was worked out in full: its logarithm is off by {made['left']:.2f} (standard deviation over "
+            f"the draws), so that no mean is off by more than about {made['left']:.2f} posterior standard deviations for that reason"
         )
-    said += ": too bad to be trusted, sample instead." if fit.doubtful else ", which is enough for a first look, not for a paper."
+    said += ". This look is not to be trusted: sample instead." if fit.doubtful else ". That is enough for a first look, not for a paper."
     measures = {"pareto_k": "Pareto k of the weights", "effective": "effective number of draws", "proposals": "proposals weighed"}
     measures |= {"left": "log densities off by (SD)"} if "left" in made else {}
     table = pd.DataFrame({"measure": list(measures.values()), "value": [made[name] for name in measures]})

@@ -13,7 +13,8 @@ from .emulator import Emulator
 LITTLE = 0.05  # standard deviation of what is lacking, below which it is left as it is
 DRAWN = 512  # draws, equally weighted, that the points are taken from
 WHOLE = 48  # of them for which the integral is worked out; if they lack more than little, as many of those with the greatest corrections
-SEEN = 8  # at least, to tell a standard deviation
+SEEN = 8  # different draws at least, to tell a standard deviation
+FOLDS = 4  # of the draws, each in turn left to what the others tell
 
 
 class Beyond:
@@ -39,13 +40,20 @@ class Beyond:
     def __init__(self, y: np.ndarray, corrections: np.ndarray, lacking: np.ndarray, random: np.ndarray):
         seen = np.isfinite(lacking)
         y, corrections, lacking, random = y[seen], corrections[seen], lacking[seen], random[seen]
-        self._emulator, off = None, lacking
-        if random.sum() >= SEEN and lacking.std() >= LITTLE:
+        self._emulator, self.left = None, np.nan
+        if random.sum() < SEEN:
+            return
+        off = lacking.copy()
+        if lacking.std() >= LITTLE:
             self._middle, self._size = float(corrections.mean()), max(float(corrections.std()), 1e-12)
             self._low, self._high = lacking.min(), lacking.max()
-            self._emulator = Emulator(self._rows(y, corrections), lacking)
-            off = self._emulator.lacking
-        self.left = float(np.std(off[random], ddof=1)) if random.sum() >= SEEN else np.nan
+            rows = self._rows(y, corrections)
+            self._emulator = Emulator(rows, lacking)
+            for fold in range(FOLDS):  # scales that all points gave would promise too much
+                out = np.flatnonzero(random)[fold::FOLDS]
+                others = np.delete(np.arange(len(rows)), out)
+                off[out] -= np.clip(Emulator(rows[others], lacking[others])(rows[out]), self._low, self._high)
+        self.left = float(np.std(off[random], ddof=1))
 
     @property
     def matters(self) -> bool:

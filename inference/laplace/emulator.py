@@ -30,10 +30,8 @@ class Emulator:
 
     Attributes
     ----------
-    lacking : array (n)
-        The values less what the other points tell of them, in the scales that all of them gave.
     left : float
-        Their standard deviation.
+        Standard deviation of the values less what the other points tell of them, in the scales that all of them gave.
     """
 
     def __init__(self, y: np.ndarray, values: np.ndarray):
@@ -58,8 +56,7 @@ class Emulator:
         self._log = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}).x
         precision = np.linalg.inv(self._covariance(y, y, self._log) + self._noise(self._log) * np.eye(n))
         self._weights = size * (precision @ residual)
-        self.lacking = self._weights / np.diag(precision)
-        self.left = float(np.std(self.lacking))
+        self.left = float(np.std(self._weights / np.diag(precision)))
 
     @staticmethod
     def _noise(log) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...datasets.errors import UserError
 from ..psis import HIGH_K, smoothed
-from .beyond import DRAWN, Beyond, seen
+from .beyond import DRAWN, FOLDS, SEEN, Beyond, seen
 from .emulator import Emulator
 from .laplace import LARGE
 from .surrogate import Region, all_told, fitted
@@ -35,8 +35,6 @@ LEAST_FEW = 54
 HOPED = 0.85  # effective share of a large study's proposals that is hoped for from a better polynomial
 MOST_LEFT = 0.6  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
 CHECKED = 32  # draws of those in brief that are worked out in full: weights cannot tell by what their corrections err
-FOLDS = 4  # of these, each in turn left to what the others tell
-LEAST_CHECKED = 8  # different ones, which tell a standard deviation
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
 IN_MEMORY = 2.5e7  # numbers of draws in memory; more lie in a temporary file
@@ -180,9 +178,9 @@ def _checked(effects, groups, told, points, seed):
         out = np.arange(len(points)) % FOLDS == fold
         if out.any():
             lacking[out] = found[out] - Emulator(*all_told(groups, *told, (points[~out], found[~out])))(points[out])
-    if len(points) < LEAST_CHECKED:
+    if len(points) < SEEN:
         return [(points, found)], np.nan
-    some = np.random.default_rng([seed, 5]).permutation(len(points))[:LEAST_CHECKED]
+    some = np.random.default_rng([seed, 5]).permutation(len(points))[:SEEN]
     wholes = effects.at(points[some], [[seed, 2, n] for n in range(len(some))], keep=False, scored=False, whole=True)
     beyond = np.array([value.correction for value in wholes]) - found[some]
     return [(points, found)], float(np.hypot(np.std(lacking, ddof=1), np.std(beyond, ddof=1)))

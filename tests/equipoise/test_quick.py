@@ -94,7 +94,12 @@ def test_a_report_is_written_again_from_a_quick_look(analysis, looks):
     call("run", analysis, "--quick")
     folder = analysis.parent / "results" / "analysis.quick"
     analysis.write_text(analysis.read_text().replace("Ward programme", "Another title"))
-    assert call("report", analysis, "--output", folder).stdout.startswith(f"WARNING: {MARK}")
+    refused(call("report", analysis), "no draws in ", "makes them", "equipoise report", "--quick")
+    refused(call("report", analysis, "--quick", "--share"), "--quick", "--share")
+    assert call("report", analysis, "--output", folder).stdout.startswith(f"WARNING: {MARK}")  # nothing changed that draws hang on
     assert "Another title" in (folder / "report.html").read_text()
+    analysis.write_text(analysis.read_text().replace("Another title", "A third title"))
+    assert call("report", analysis, "--quick").stdout.startswith(f"WARNING: {MARK}")
+    assert "A third title" in (folder / "report.html").read_text()
     assert call("run", analysis, "--quick").exit_code == 0
     assert looks == ["laplace"]
