@@ -14,6 +14,7 @@ LITTLE = 0.05  # standard deviation of what is lacking, below which it is left a
 DRAWN = 512  # draws, equally weighted, that the points are taken from
 WHOLE = 48  # of them for which the integral is worked out; if they lack more than little, as many of those with the greatest corrections
 SEEN = 8  # different draws at least, to tell a standard deviation
+UNKNOWN = 0.05  # share of the draws for which it may be unknown
 FOLDS = 4  # of the draws, each in turn left to what the others tell
 
 
@@ -28,32 +29,36 @@ class Beyond:
         By the expansion.
     lacking : array (n)
         What they lack.
-    random : bool array (n)
-        Which points are draws like any others.
+    times : int array (n)
+        How often a draw was taken at random; 0 for points that were chosen.
 
     Attributes
     ----------
     left : float
-        Standard deviation over the draws of what is still lacking, as the other points tell it; not a number where they are too few.
+        Standard deviation over the draws of what is still lacking, as the other points tell it; not a number where they are too few, or
+        where for some of them it cannot be computed.
     """
 
-    def __init__(self, y: np.ndarray, corrections: np.ndarray, lacking: np.ndarray, random: np.ndarray):
-        seen = np.isfinite(lacking)
-        y, corrections, lacking, random = y[seen], corrections[seen], lacking[seen], random[seen]
+    def __init__(self, y: np.ndarray, corrections: np.ndarray, lacking: np.ndarray, times: np.ndarray):
+        known = np.isfinite(lacking)
+        unknown = times[~known].sum() / times.sum()
+        y, corrections, lacking, times = y[known], corrections[known], lacking[known], times[known]
         self._emulator, self.left = None, np.nan
-        if random.sum() < SEEN:
+        if (times > 0).sum() < SEEN:
             return
-        off = lacking.copy()
+        self.left = _spread(lacking, times)
         if lacking.std() >= LITTLE:
             self._middle, self._size = float(corrections.mean()), max(float(corrections.std()), 1e-12)
             self._low, self._high = lacking.min(), lacking.max()
-            rows = self._rows(y, corrections)
-            self._emulator = Emulator(rows, lacking)
+            rows, off = self._rows(y, corrections), lacking.copy()
             for fold in range(FOLDS):  # scales that all points gave would promise too much
-                out = np.flatnonzero(random)[fold::FOLDS]
+                out = np.flatnonzero(times)[fold::FOLDS]
                 others = np.delete(np.arange(len(rows)), out)
                 off[out] -= np.clip(Emulator(rows[others], lacking[others])(rows[out]), self._low, self._high)
-        self.left = float(np.std(off[random], ddof=1))
+            if _spread(off, times) < self.left:
+                self._emulator, self.left = Emulator(rows, lacking), _spread(off, times)
+        if unknown > UNKNOWN:
+            self.left = np.nan
 
     @property
     def matters(self) -> bool:
@@ -70,6 +75,10 @@ class Beyond:
         return np.clip(self._emulator(self._rows(y, corrections)), self._low, self._high)
 
 
+def _spread(values, times) -> float:
+    return float(np.std(np.repeat(values, times), ddof=1))
+
+
 def seen(effects, points, corrections, chosen, seed) -> tuple[np.ndarray, ...]:
     """What `Beyond` is made from.
 
@@ -82,17 +91,17 @@ def seen(effects, points, corrections, chosen, seed) -> tuple[np.ndarray, ...]:
         Rows of points that are draws; may be repeated.
     seed : int
     """
-    rows = np.random.default_rng([seed, 5]).permutation(np.unique(chosen))
+    rows = np.random.default_rng([seed, 5]).permutation(chosen)
+    first, times = np.unique(rows[:WHOLE], return_counts=True)
 
     def lacking(some):
         values = effects.at(points[some], [[seed, 2, n] for n in range(len(some))], keep=False, scored=False, whole=True)
         return np.array([value.correction for value in values]) - corrections[some]
 
-    first, rest = rows[:WHOLE], rows[WHOLE:]
-    found = lacking(first)
+    rest, found = np.setdiff1d(rows, first), lacking(first)
     known = found[np.isfinite(found)]
     if rest.size and known.size and known.std() >= LITTLE:
         furthest = rest[np.argsort(-np.abs(corrections[rest] - np.median(corrections[rows])))[:WHOLE]]
-        found = np.concatenate([found, lacking(furthest)])
-        first = np.concatenate([first, furthest])
-    return points[first], corrections[first], found, np.arange(len(first)) < min(len(rows), WHOLE)
+        found, first = np.concatenate([found, lacking(furthest)]), np.concatenate([first, furthest])
+        times = np.concatenate([times, np.zeros(len(furthest), int)])
+    return points[first], corrections[first], found, times

@@ -34,6 +34,7 @@ FEW_PILOTS = 2.0  # points for each parameter of a large study that tell where i
 LEAST_FEW = 54
 HOPED = 0.85  # effective share of a large study's proposals that is hoped for from a better polynomial
 MOST_LEFT = 0.6  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
+WHOLE_OF_MANY = 16  # of a large study's, for which clinicians' effects are integrated as a whole
 CHECKED = 32  # draws of those in brief that are worked out in full: weights cannot tell by what their corrections err
 MOST_PROPOSALS = 8  # for each draw asked for
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
@@ -56,7 +57,7 @@ class Quick:
     proposals : int
     left : float
         Standard deviation of what log densities lack, at a few draws for which it was worked out, as the other points tell it: the
-        integral over clinicians' effects in place of the expansion, or in a large study the expansion's next terms. What weights, and so
+        integral over clinicians' effects in place of the expansion, and in a large study the expansion's next terms. What weights, and so
         Pareto k, do not tell. Infinite where one of a large study's draws has no density, and not a number where they are too few to say.
     """
 
@@ -118,7 +119,7 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             if refits < REFITS and (brief and k > HIGH_K if begun else anew or k > HIGH_K - 0.1):
                 best = np.argsort(-weights)[:pilots]
                 if large:
-                    groups.append(_group(points[best], [values[n] for n in best], brief, more))
+                    groups.append(_group(points[best], [values[n] for n in best], brief))
                 else:  # most looks go without scores of proposals, where each takes as long as half of all the rest
                     groups.append(_group(*_evaluated(effects, points[best], seed, 0), False, more))
                 if brief:  # where weights are greatest, corrections may be off
@@ -180,7 +181,7 @@ def _checked(effects, groups, told, points, seed):
             lacking[out] = found[out] - Emulator(*all_told(groups, *told, (points[~out], found[~out])))(points[out])
     if len(points) < SEEN:
         return [(points, found)], np.nan
-    some = np.random.default_rng([seed, 5]).permutation(len(points))[:SEEN]
+    some = np.random.default_rng([seed, 5]).permutation(len(points))[:WHOLE_OF_MANY]
     wholes = effects.at(points[some], [[seed, 2, n] for n in range(len(some))], keep=False, scored=False, whole=True)
     beyond = np.array([value.correction for value in wholes]) - found[some]
     return [(points, found)], float(np.hypot(np.std(lacking, ddof=1), np.std(beyond, ddof=1)))

@@ -7,7 +7,7 @@ exp(f(w) - f(mode)) is that of the normal with this precision times the mean ove
 
 Along each of a set of directions f(r) - f(0) is the integral of a polynomial through its slopes at a few lengths (a spherical-radial
 rule: Monahan & Genz 1997, JASA 92). All clinicians are moved together, so that the number of gradients does not depend on how many
-there are. It takes ten times as many as the expansion of `inner.integrated`, which it tells the worth of.
+there are: ten to thirty times as many as the expansion of `inner.integrated` takes, which it tells the worth of.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ FURTHEST = 7.0  # standard deviations
 SLOPES = 10  # along a ray
 LENGTHS = 32  # at which the integral along a ray is worked out
 ANGLES = 10  # of rays in the plane
-TURNS = {3: 2, 4: 1}  # of rays, by their dimensions
-MOST_TURNS = 4  # in more dimensions, where they integrate less well
-HIGHEST = 50.0  # log density above the mode's that counts
+TURNS = {3: 3}  # of the few rays in three dimensions
+HIGHEST = 10.0  # log density above the mode's, from which it is none
 
 
 @cache
@@ -47,25 +46,29 @@ def rule(k: int) -> tuple[np.ndarray, ...]:
 
 
 def _directions(k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points on the sphere and weights that sum to 1: exact for polynomials up to degree 7, above four dimensions 5.
+    """Points on the sphere and weights that sum to 1, exact for polynomials of degree 7.
 
-    Points on the axes, between two of them, and between all (Stroud 1971, Approximate calculation of multiple integrals, U3 7-2 and Un
-    5-2; in four dimensions the root system F4), turned so that none is an effect's own axis, along which densities differ most.
+    In the plane they are evenly spread; else points on the axes, between two and between three of them, whose weights follow from the
+    moments of sixth degree (fully symmetric rules: Stroud 1971, Approximate calculation of multiple integrals, chapter 8), turned so
+    that none is an effect's own axis, along which densities differ most.
     """
     if k == 1:
         return np.array([[1.0], [-1.0]]), np.full(2, 0.5)
     if k == 2:
         angles = 2 * np.pi * np.arange(ANGLES) / ANGLES
         return np.stack([np.cos(angles), np.sin(angles)], axis=1), np.full(ANGLES, 1 / ANGLES)
-    axes = np.concatenate([np.eye(k), -np.eye(k)])
-    between = np.array([
-        a * np.eye(k)[i] + b * np.eye(k)[j] for i, j in combinations(range(k), 2) for a, b in product((1, -1), repeat=2)
-    ]) / math.sqrt(2)  # fmt: skip
-    points, weights = [axes, between], [(4 - k) / (2 * k * (k + 2)), 1 / (k * (k + 2))]
-    if k in (3, 4):
-        points.append(np.array([*product((1, -1), repeat=k)]) / math.sqrt(k))
-        weights = [1 / 21, 4 / 105, 9 / 280] if k == 3 else [1 / 48] * 3
-    turns = np.linalg.qr(np.random.default_rng(3).standard_normal((TURNS.get(k, MOST_TURNS), k, k)))[0]
+    points = [
+        np.array([
+            np.array(signs) @ np.eye(k)[list(axes)] / math.sqrt(n)
+            for axes in combinations(range(k), n) for signs in product((1, -1), repeat=n)
+        ]) for n in (1, 2, 4 if k == 4 else 3)
+    ]  # fmt: skip
+    # E x^2 y^2 z^2 = 1/d, E x^4 y^2 = 3/d and E x^6 = 15/d
+    d = k * (k + 2) * (k + 4)
+    weights = [(15 - (5 - k) * (k - 1) - (k - 1) * (k - 2) / 2) / (2 * d), 2 * (5 - k) / d, 27 / (8 * d)]
+    if k == 4:  # the 48 roots of F4, alike, are fewer
+        weights = [1 / 48] * 3
+    turns = np.linalg.qr(np.random.default_rng(3).standard_normal((TURNS.get(k, 1), k, k)))[0]
     weights = np.repeat(weights, [len(each) for each in points]) / len(turns)
     return np.concatenate([np.concatenate(points) @ turn for turn in turns]), np.tile(weights, len(turns))
 
@@ -84,7 +87,7 @@ def lacking(call, y, unit, clinician, unit_of, close, directions, shares, length
     Returns
     -------
     float
-        NaN where a density along the way cannot be computed.
+        NaN where a density along the way cannot be computed, or is far higher than at the mode.
     """
     m, units = unit.shape
     k, count = clinician.shape
@@ -116,7 +119,7 @@ def lacking(call, y, unit, clinician, unit_of, close, directions, shares, length
                 log = 0.0
                 for s in range(lengths.size):
                     log += to_logs[r, s] * slopes[i, s]
-                integrals[i] += shares[d] * weights[r] * math.exp(min(log, HIGHEST))
+                integrals[i] += shares[d] * weights[r] * math.exp(log) if log < HIGHEST else np.nan
     found = 0.0
     for i in range(count):
         for a in range(k):

@@ -212,9 +212,14 @@ def fitted(groups, rng: np.random.Generator, region: Region | None = None, corre
 
 
 def all_told(groups, *more):
-    """Points (n, p) of groups (y, ratio, scores, correction) that are not in brief, and the corrections there; with ``more`` of both."""
+    """Points (n, p) of groups (y, ratio, scores, correction) that are not in brief, and the corrections there; with ``more`` of both.
+
+    Each point once: one that is met again would pass for proof that nothing is left.
+    """
     told = [(y, correction) for y, _, _, correction in groups if correction is not None]
-    return map(np.concatenate, zip(*told, *more, strict=True))
+    y, corrections = map(np.concatenate, zip(*told, *more, strict=True))
+    first = np.sort(np.unique(y, axis=0, return_index=True)[1])
+    return y[first], corrections[first]
 
 
 def _features(y):

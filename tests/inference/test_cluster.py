@@ -119,7 +119,10 @@ def found(study):
     return laplace(sampling.compile_model(model.build(study)), model, study, build_design(model, study)[0])
 
 
-@pytest.mark.parametrize("how", [(), (False,), (True, True), (True, False, False)], ids=["all", "no draws", "brief", "no scores"])
+@pytest.mark.parametrize(
+    "how", [(), (False,), (True, True), (True, False, False), (False, False, False, True)],
+    ids=["all", "no draws", "brief", "no scores", "whole"],
+)  # fmt: skip
 def test_the_inner_steps_of_a_quick_look_are_the_same_in_the_same_order(found, study, threads, how):
     points = 0.5 * np.random.default_rng(1).standard_normal((21, found.structure.population.size))
     seeds = [[1, n] for n in range(21)]
@@ -135,6 +138,8 @@ def test_the_inner_steps_of_a_quick_look_are_the_same_in_the_same_order(found, s
             np.testing.assert_array_equal(a.draw, b.draw)
     assert all(value.correction != 0 for value in here) != (how == (True, True))
     assert all(value.score.any() for value in here) == (how in ((), (False,)))
+    expansion = [value.correction for value in found.effects().at(points, seeds, *how[:3])]
+    assert ([value.correction for value in here] == expansion) == (how[3:] != (True,))
 
 
 def test_a_chain_that_is_stopped_has_the_first_draws_of_the_whole_one(fits, found):

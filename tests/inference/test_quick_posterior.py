@@ -339,17 +339,46 @@ def test_next_to_nothing_is_left_as_it_is(size, points, matters):
     assert more.left == pytest.approx(lacking.std(), rel=0.5, abs=1e-3) and lacking.std() < 0.02
 
 
-def test_integrals_that_cannot_be_computed_are_told():
+@pytest.mark.parametrize("edge", [-np.inf, 0.0, 1.0])
+def test_integrals_that_cannot_be_computed_are_told(edge):
+    """Also where they are some: points fail where densities are oddest."""
     toy = Toy(*skewed(), 3)
     at = toy.at
 
     def nowhere(points, seeds, keep=True, brief=False, scored=True, whole=False):
-        for value in at(points, seeds, keep, brief, scored, whole):
-            yield replace(value, correction=np.nan) if whole else value
+        for y, value in zip(points, at(points, seeds, keep, brief, scored, whole), strict=True):
+            yield replace(value, correction=np.nan) if whole and y[0] > edge else value
 
-    toy.lacking, toy.at = lambda y: 0.0, nowhere
+    toy.at = nowhere
     found = quick_posterior(toy, 1000, 1)
     assert np.isnan(found.left) and np.isfinite(found.draws[found.chosen]).all()
+
+
+def test_what_is_lacking_may_hang_on_corrections_alone():
+    rng = np.random.default_rng(0)
+    y, corrections = rng.standard_normal((96, 8)), rng.standard_normal(96)
+    more = Beyond(y, corrections, -0.2 * corrections**2, np.ones(96, int))
+    y, corrections = rng.standard_normal((500, 8)), np.clip(rng.standard_normal(500), -2, 2)
+    assert (more(y, corrections) + 0.2 * corrections**2).std() < 0.03 and more.left < 0.06
+
+
+def test_the_greatest_corrections_are_among_those_that_tell():
+    toy = Toy(*skewed(), 3)
+    toy.lacking = lambda y: 0.3 * y[0]
+    y = np.random.default_rng(0).standard_normal((400, 3))
+    corrections = np.array([toy.error(each) - toy.lacking(each) for each in y])
+    _, told, _, times = seen(toy, y, corrections, np.repeat(np.arange(400), 2), 1)
+    assert times.sum() == WHOLE and (times > 0).sum() < (times >= 0).sum() == len(told)
+    furthest = np.sort(np.abs(corrections - np.median(corrections)))[-20:]
+    assert np.isin(furthest, np.abs(told - np.median(corrections))).all()
+
+
+def test_what_a_large_study_lacks_to_the_integral_is_told():
+    p = 6
+    toy = Toy(lambda y: -0.5 * np.square(y), lambda y: -y, p, LARGE)
+    plain = quick_posterior(toy, 800, 1).left
+    toy.lacking = lambda y: 0.3 * y[0]
+    assert quick_posterior(toy, 800, 1).left == pytest.approx(np.hypot(plain, 0.3), rel=0.5) and plain < 0.1
 
 
 def test_tails_that_are_missed_show_in_pareto_k():

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from integrals import NO_UNITS, at_zero, by_quadrature, called_by_address, of_study
 
 
-@pytest.mark.parametrize("k, degree", [(1, 7), (2, 7), (3, 7), (4, 7), (5, 5), (6, 5)])
+@pytest.mark.parametrize("k, degree", [(1, 7), (2, 9), (3, 7), (4, 7), (5, 7), (6, 7)])
 def test_directions_integrate_powers_of_a_projection(k, degree):
     """Over the sphere, the mean of (d v)^n is Gamma(k/2) Gamma((n + 1)/2) / (Gamma(1/2) Gamma((k + n)/2)) for even n, and 0 for odd."""
     directions, shares, *_ = rule(k)
@@ -57,18 +57,17 @@ def test_known_integrals_of_two_clinicians(k, shape, close):
         assert whole < 0.2 * expansion
 
 
-@pytest.mark.parametrize("k, share", [(1, 1e-3), (2, 1e-3), (3, 0.02), (4, 0.02), (5, 0.15), (6, 0.15)])
-def test_of_what_laplaces_method_misses_by_little_a_small_share_is_left(k, share):
-    """In five dimensions and more the rays themselves err, by less than what they are there for."""
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 6])
+def test_of_what_laplaces_method_misses_by_little_a_small_share_is_left(k):
     laplace_value, expansion, whole = skewed(k, 50.0)
-    assert expansion < 0.01 * laplace_value and whole < share * laplace_value
+    assert expansion < 0.01 * laplace_value and whole < 0.02 * laplace_value
 
 
 def test_effects_are_integrated_as_by_quadrature():
     found = of_study(3, 30, 1)
     points = np.random.default_rng(2).standard_normal((2, found.structure.population.size)) * [[0], [1]]
     for point, value in zip(points, found.effects().at(points, range(2), scored=False, whole=True), strict=True):
-        assert value.laplace + value.correction == pytest.approx(by_quadrature(found, point, 16)[0], abs=5e-4)
+        assert value.laplace + value.correction == pytest.approx(by_quadrature(found, point, 16)[0], abs=2e-5)
 
 
 def test_where_a_ray_leaves_the_densitys_edge_it_is_told():
