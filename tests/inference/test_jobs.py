@@ -254,7 +254,7 @@ def test_a_scheduler_without_workers(at_work, monkeypatch):
 
 def test_without_dask_it_says_what_to_install(at_work, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UserError, match=r"equipoise\[cluster\]"):
+    with pytest.raises(UserError, match=r"pip install .dask\[distributed\]"):
         run_jobs(at_work.prepare, 100, at_work.work, JOBS, scheduler="local")
 
 

@@ -219,7 +219,7 @@ def test_the_mode_of_a_large_study_is_found_by_way_of_a_part(monkeypatch, units)
     large = quick.quick_posterior(found.effects(), 400, 1)
     monkeypatch.setattr(quick, "LARGE", 10_000)
     small = quick.quick_posterior(whole.effects(), 400, 1)
-    assert large.left > 0 and small.left == 0 and large.left < MOST_OFF and max(large.pareto_k, small.pareto_k) < 0.7
+    assert 0 < small.left < 0.05 and 0 < large.left < MOST_OFF and max(large.pareto_k, small.pareto_k) < 0.7
     by_large, by_small = (
         np.array([coordinates.parameters(draw)[p] for draw in look.draws[look.chosen]])
         for look, coordinates in ((large, found.coordinates), (small, whole.coordinates))
