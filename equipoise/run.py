@@ -130,9 +130,11 @@ def report(
     UserError
         As for `run`, and if there are no draws for this study and model.
     """
-    job = _Job(Analysis.read(path), output, quick)
-    if not quick and is_quick(outputs.read_provenance(job.target) or {}):
-        job = _Job(job.analysis, job.target, quick=True)
+    analysis = Analysis.read(path)
+    named = outputs.results_folder(analysis.path, output)
+    if not quick and is_quick(outputs.read_provenance(named) or {}):
+        quick, output = True, named
+    job = _Job(analysis, output, quick)
     with outputs.locked(job.target), job.analysis.computing():
         kept = job.prepare()
         before = outputs.read_provenance(job.target) or {}

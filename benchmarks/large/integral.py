@@ -7,7 +7,7 @@ At points of the population's parameters (the centre, and one posterior standard
 units' effects there, each clinician's two effects are integrated over the plane: along 16 rays, on each of which the log density is the
 integral of a polynomial through 19 slopes. The sum over clinicians is compared with Laplace's method and its next terms. What counts is
 by how much their difference changes over the posterior: half its range between the two ends of a direction is about how many posterior
-standard deviations a mean is off; it grows with the root of the number of clinicians.
+standard deviations a mean is off; it grows at least with the root of the number of clinicians.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from equipoise import CapacityModel, datasets, simulate
+from equipoise import CapacityModel, simulate
 from equipoise.inference.cores import available_cores
 from equipoise.inference.laplace.density import Density
 from equipoise.inference.laplace.effects import CLOSE
@@ -29,19 +29,15 @@ from equipoise.inference.sampling import compile_model
 from equipoise.models.design import build_design
 
 sys.path.insert(0, str(Path(__file__).parent))
-from make_study import TRUTH
+from make_study import TRUTH, planned
 
 RAYS, DEGREE, FURTHEST, STEPS = 16, 18, 7.0, 281
 
 
 class Study:
     def __init__(self, clinicians: int, surveys: int, half_life: float):
-        planned = datasets.design_study(
-            clinicians=clinicians, surveys=surveys, units=clinicians // 20, jitter=0.2, missing=0.05, seed=1,
-            interventions={"mindfulness": "stepped", "debriefing": "parallel"},
-        )  # fmt: skip
         model = CapacityModel()
-        study = simulate(model, planned, TRUTH | {"half_life": half_life}, seed=1, rounded=False).study
+        study = simulate(model, planned(clinicians, surveys), TRUTH | {"half_life": half_life}, seed=1, rounded=False).study
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             compiled = compile_model(model.build(study))
@@ -50,7 +46,7 @@ class Study:
         self.structure, self.density = found.structure, Density(self.effects.compiled)
 
     def at(self, point):
-        """The effects' mode, factors of clinicians' precision there, and by the expansion the integral relative to Laplace's."""
+        """The effects' mode, factors of clinicians' precision there, the gradient, and Laplace's value."""
         s, effects = self.structure, self.effects
         y, places = np.zeros(s.size), effects._places
         y[s.population] = point
@@ -63,10 +59,15 @@ class Study:
         curvature_at(effects._call, y, gradient, *places, s.unit_of, *rooms)
         return y, np.tril(own), gradient, value
 
+    @staticmethod
+    def deviations(own, direction):
+        """One and the same direction of all clinicians' standardised effects, as effects (clinicians, 2)."""
+        return np.linalg.solve(np.swapaxes(own, 1, 2), np.tile(direction, (len(own), 1))[..., None])[..., 0]
+
     def slopes(self, y, own, direction, radii):
         """Derivatives of clinicians' log densities along a ray of their standardised effects (radii, clinicians)."""
         s = self.structure
-        along = np.linalg.solve(np.swapaxes(own, 1, 2), np.tile(direction, (len(own), 1))[..., None])[..., 0]
+        along = self.deviations(own, direction)
         found = []
         for radius in radii:
             x = y.copy()
@@ -96,7 +97,7 @@ class Study:
 
         def moved(direction):
             x = y.copy()
-            x[s.clinician] += np.linalg.solve(np.swapaxes(own, 1, 2), np.tile(direction, (len(own), 1))[..., None])[..., 0]
+            x[s.clinician] += self.deviations(own, direction)
             return np.linalg.solve(own, (self.density(x)[1] - gradient)[s.clinician][..., None])[..., 0]
 
         ends = [(moved(axis), moved(-axis)) for axis in axes]

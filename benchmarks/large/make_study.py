@@ -57,17 +57,21 @@ title = "A health service, simulated"
 """
 
 
+def planned(clinicians: int, surveys: int, per_unit: int = 20, seed: int = 1):
+    """The study's design, with scores to be made."""
+    return datasets.design_study(
+        clinicians=clinicians, surveys=surveys, units=clinicians // per_unit, jitter=0.2, missing=0.05, seed=seed,
+        interventions={"mindfulness": "stepped", "debriefing": "parallel"},
+    )  # fmt: skip
+
+
 def make(folder: Path, clinicians: int, surveys: int = 20, per_unit: int = 20, seed: int = 1, formats=("parquet",)) -> Path:
     """Write a study and its analysis file; returns the analysis file."""
     if clinicians < 3 * per_unit:
         raise SystemExit(f"{clinicians} clinicians make no three units of {per_unit}, without which not both programmes are there")
-    planned = datasets.design_study(
-        clinicians=clinicians, surveys=surveys, units=max(clinicians // per_unit, 1), jitter=0.2, missing=0.05, seed=seed,
-        interventions={"mindfulness": "stepped", "debriefing": "parallel"},
-    )  # fmt: skip
-    model = CapacityModel()
-    known = {parameter.name for parameter in parameter_table(model, planned, build_design(model, planned)[0])}
-    made = simulate(model, planned, {name: value for name, value in TRUTH.items() if name in known}, seed=seed)  # few units have no spread
+    model, plan = CapacityModel(), planned(clinicians, surveys, per_unit, seed)
+    known = {parameter.name for parameter in parameter_table(model, plan, build_design(model, plan)[0])}
+    made = simulate(model, plan, {name: value for name, value in TRUTH.items() if name in known}, seed=seed)  # few units have no spread
     if made.clipped > MOST_CLIPPED:
         raise SystemExit(f"{made.clipped:.2%} of the scores lie at the ends of the scale")
     study = made.study

@@ -39,6 +39,27 @@ def bent(correction):
 
 
 @njit(nogil=True, error_model="numpy")
+def _both_ways(call, y, axis, reach, z_unit, z_clinician, unit, clinician, unit_of, own, coupling, schur, moved, there, back):
+    """Gradients ``there`` and ``back`` at both ends of an axis, clinicians' first, then units'. Deviations are zero before and after."""
+    k = z_clinician.shape[1]
+    if axis >= k:
+        z_unit[:, axis - k] = reach
+    else:
+        z_clinician[:, axis] = reach
+    along(call, y, z_unit, z_clinician, 1.0, unit, clinician, unit_of, own, coupling, schur, moved, there)
+    along(call, y, z_unit, z_clinician, -1.0, unit, clinician, unit_of, own, coupling, schur, moved, back)
+    z_unit[:] = 0.0
+    z_clinician[:] = 0.0
+
+
+@njit(nogil=True, error_model="numpy")
+def _add_half_bend(there, back, gradient, reach, total):
+    """Add half the gradient's second derivative along an axis."""
+    for a in range(gradient.size):
+        total[a] += (there[a] + back[a] - 2 * gradient[a]) / (2 * reach**2)
+
+
+@njit(nogil=True, error_model="numpy")
 def _score(call, y, unit, clinician, unit_of, own, coupling, schur, gradient, there, back, moved, z_unit, z_clinician, score):
     """Derivatives of Laplace's value by the population's parameters, as far as ``score`` is read.
 
@@ -48,16 +69,8 @@ def _score(call, y, unit, clinician, unit_of, own, coupling, schur, gradient, th
     """
     slopes = np.zeros(y.size)  # minus half the derivative of the log determinant
     for axis in range(z_clinician.shape[1] + z_unit.shape[1]):
-        if axis >= z_clinician.shape[1]:
-            z_unit[:, axis - z_clinician.shape[1]] = NARROW
-        else:
-            z_clinician[:, axis] = NARROW
-        along(call, y, z_unit, z_clinician, 1.0, unit, clinician, unit_of, own, coupling, schur, moved, there)
-        along(call, y, z_unit, z_clinician, -1.0, unit, clinician, unit_of, own, coupling, schur, moved, back)
-        z_unit[:] = 0.0
-        z_clinician[:] = 0.0
-        for a in range(y.size):
-            slopes[a] += (there[a] + back[a] - 2 * gradient[a]) / (2 * NARROW**2)
+        _both_ways(call, y, axis, NARROW, z_unit, z_clinician, unit, clinician, unit_of, own, coupling, schur, moved, there, back)
+        _add_half_bend(there, back, gradient, NARROW, slopes)
     moved[:] = 0.0
     solve(slopes, unit, clinician, unit_of, own, coupling, schur, moved)
     for a in range(y.size):
@@ -80,18 +93,9 @@ def own_terms(call, y, unit, clinician, unit_of, own, coupling, schur, gradient,
     fourth = np.empty((count, k, k))  # f_accc by [i, a, c]
     plus, minus = np.empty(k), np.empty(k)
     for axis in range(k + m):
-        of_unit = axis >= k
-        if of_unit:
-            z_unit[:, axis - k] = REACH
-        else:
-            z_clinician[:, axis] = REACH
-        along(call, y, z_unit, z_clinician, 1.0, unit, clinician, unit_of, own, coupling, schur, moved, there)
-        along(call, y, z_unit, z_clinician, -1.0, unit, clinician, unit_of, own, coupling, schur, moved, back)
-        z_unit[:] = 0.0
-        z_clinician[:] = 0.0
-        for a in range(y.size):
-            total[a] += (there[a] + back[a] - 2 * gradient[a]) / (2 * REACH**2)
-        if not of_unit:
+        _both_ways(call, y, axis, REACH, z_unit, z_clinician, unit, clinician, unit_of, own, coupling, schur, moved, there, back)
+        _add_half_bend(there, back, gradient, REACH, total)
+        if axis < k:
             for i in range(count):
                 for a in range(k):
                     place = clinician[a, i]

@@ -75,14 +75,15 @@ def by_quadrature(found, point, order):
 
 
 def called_by_address(log):
-    """A C function of ``log``, which gives value and gradient at a point."""
+    """A C function of ``log``, which gives value and gradient at a point, and its address as `integrated` takes it (while it lives)."""
 
     def called(n, x, gradient, value, _):
         value[0], slope = log(np.ctypeslib.as_array(x, (n,)))
         np.ctypeslib.as_array(gradient, (n,))[:] = slope
         return 0 if np.isfinite(value[0]) else 4
 
-    return _CALL(called)
+    compiled = _CALL(called)
+    return compiled, np.array([ctypes.cast(compiled, ctypes.c_void_p).value, 0], np.int64)
 
 
 def at_zero(log, size, unit, clinician, unit_of, normals=None):
@@ -90,9 +91,7 @@ def at_zero(log, size, unit, clinician, unit_of, normals=None):
 
     ``log`` gives value and gradient at a point; ``unit`` (units, m) and ``clinician`` (clinicians, k) are places.
     """
-
-    compiled = called_by_address(log)
-    call = np.array([ctypes.cast(compiled, ctypes.c_void_p).value, 0], np.int64)
+    _compiled, call = called_by_address(log)
     y, draw, score = np.zeros(size), np.empty(size), np.zeros(size)
     places = (np.ascontiguousarray(np.transpose(p)) for p in (unit, clinician))
     normals = np.zeros(size) if normals is None else normals

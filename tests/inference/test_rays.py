@@ -1,6 +1,5 @@
 """The integral over clinicians' effects along rays: against integrals that are known, and quadrature."""
 
-import ctypes
 import sys
 from pathlib import Path
 
@@ -41,8 +40,7 @@ def skewed(k, shape):
 
     exact = 2 * k * (special.gammaln(shape) - shape * np.log(shape) - np.log(2 * np.pi) / 2)
     value, correction, *_ = at_zero(log, 2 * k, NO_UNITS, places, np.zeros(2, int))
-    compiled = called_by_address(log)
-    call = np.array([ctypes.cast(compiled, ctypes.c_void_p).value, 0], np.int64)
+    _compiled, call = called_by_address(log)
     given = (np.ascontiguousarray(np.transpose(p)) for p in (NO_UNITS, places))
     more = lacking(call, np.zeros(2 * k), *given, np.zeros(2, int), 1e-8, *rule(k))
     return np.abs([value - exact, value + correction - exact, value + correction + more - exact])
@@ -75,7 +73,6 @@ def test_where_a_ray_leaves_the_densitys_edge_it_is_told():
         inside = np.abs(at).max() < 2
         return (-0.5 * np.square(at).sum(), -at) if inside else (-np.inf, np.full(at.size, np.nan))
 
-    compiled = called_by_address(log)
-    call = np.array([ctypes.cast(compiled, ctypes.c_void_p).value, 0], np.int64)
+    _compiled, call = called_by_address(log)
     places = (np.ascontiguousarray(np.transpose(p)) for p in (NO_UNITS, np.arange(4).reshape(2, 2)))
     assert np.isnan(lacking(call, np.zeros(4), *places, np.zeros(2, int), 1e-8, *rule(2)))
