@@ -167,7 +167,9 @@ def _clinician_score(c: _Column) -> float:
 
 
 def _time_score(c: _Column, person: np.ndarray) -> float:
-    if not (c.is_date or c.is_number) or c.missing.any() or c.is_binary or not c.varies_within(person):
+    if not (c.is_date or c.is_number) or c.missing.any() or not c.varies_within(person):
+        return 0.0
+    if c.is_binary and not c.named("time"):  # waves 0 and 1 are times, other zeros and ones a programme's
         return 0.0
     repeated = pd.DataFrame({"person": person, "time": c.numbers}).duplicated().mean()
     return (0.5 + 3.0 * c.is_date + 3.0 * c.named("time")) * (1.0 - repeated)

@@ -258,6 +258,12 @@ def guide(material) -> Section:
             "the interval.",
         ),
         (
+            "Pareto k, draws worth",
+            "How well the posterior was approximated: a Pareto k above its limit says that parts of it are missed. Weighted draws "
+            "are worth fewer independent ones, so that means and intervals are known the less.",
+        )
+        if material.fit.approximate
+        else (
             "R-hat, ESS",
             "How well the posterior was computed: R-hat should be at most 1.01 and the effective sample size (ESS) at "
             "least 400.",

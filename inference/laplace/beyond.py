@@ -6,13 +6,17 @@ corrections themselves, which are therefore among what it is told from, and the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .emulator import Emulator
 
 LITTLE = 0.05  # standard deviation of what is lacking, below which it is left as it is
 DRAWN = 512  # draws, equally weighted, that the points are taken from
+FEW = 0.1  # ... that will do in a large study, where each point takes long
 WHOLE = 48  # of them for which the integral is worked out; if they lack more than little, as many of those with the greatest corrections
+WHOLE_OF_MANY = 16  # of a large study's; if they leave more than few, as many once more
 SEEN = 8  # different draws at least, to tell a standard deviation
 UNKNOWN = 0.05  # share of the draws for which it may be unknown
 FOLDS = 4  # of the draws, each in turn left to what the others tell
@@ -79,6 +83,45 @@ def _spread(values, times) -> float:
     return float(np.std(np.repeat(values, times), ddof=1))
 
 
+@dataclass(frozen=True)
+class InFull:
+    """What points of a large study in brief lack.
+
+    Attributes
+    ----------
+    emulator : Emulator
+        Of the expansion's next terms.
+    beyond : Beyond, optional
+    """
+
+    emulator: Emulator
+    beyond: Beyond | None = None
+
+    def __call__(self, y: np.ndarray, corrections: np.ndarray | None = None) -> np.ndarray:
+        """At points (n, p), of which there are no corrections."""
+        told = self.emulator(y)
+        return told if self.beyond is None else told + self.beyond(y, told)
+
+
+def seen_of_many(effects, points, corrections, before, seed) -> tuple[Beyond, tuple[np.ndarray, ...]]:
+    """As `seen`, of different draws of a large study, with what was seen ``before``; and what is made from it."""
+    rows = np.random.default_rng([seed, 5]).permutation(len(points))[: 2 * WHOLE_OF_MANY]
+    found, rest = (np.empty((0, points.shape[1])), *np.empty((2, 0)), np.empty(0, int)), rows
+    while True:
+        some, rest = rest[:WHOLE_OF_MANY], rest[WHOLE_OF_MANY:]
+        new = points[some], corrections[some], _lacking(effects, points[some], corrections[some], seed), np.ones(len(some), int)
+        found = tuple(map(np.concatenate, zip(found, new, strict=True)))
+        earlier = [(y, by, lacking, 0 * times) for y, by, lacking, times in before]  # draws of another polynomial
+        beyond = Beyond(*map(np.concatenate, zip(*earlier, found, strict=True)))
+        if not rest.size or beyond.left < FEW:
+            return beyond, found
+
+
+def _lacking(effects, points, corrections, seed):
+    values = effects.at(points, [[seed, 2, n] for n in range(len(points))], keep=False, scored=False, whole=True)
+    return np.array([value.correction for value in values]) - corrections
+
+
 def seen(effects, points, corrections, chosen, seed) -> tuple[np.ndarray, ...]:
     """What `Beyond` is made from.
 
@@ -94,14 +137,11 @@ def seen(effects, points, corrections, chosen, seed) -> tuple[np.ndarray, ...]:
     rows = np.random.default_rng([seed, 5]).permutation(chosen)
     first, times = np.unique(rows[:WHOLE], return_counts=True)
 
-    def lacking(some):
-        values = effects.at(points[some], [[seed, 2, n] for n in range(len(some))], keep=False, scored=False, whole=True)
-        return np.array([value.correction for value in values]) - corrections[some]
-
-    rest, found = np.setdiff1d(rows, first), lacking(first)
+    rest, found = np.setdiff1d(rows, first), _lacking(effects, points[first], corrections[first], seed)
     known = found[np.isfinite(found)]
     if rest.size and known.size and known.std() >= LITTLE:
         furthest = rest[np.argsort(-np.abs(corrections[rest] - np.median(corrections[rows])))[:WHOLE]]
-        found, first = np.concatenate([found, lacking(furthest)]), np.concatenate([first, furthest])
+        more = _lacking(effects, points[furthest], corrections[furthest], seed)
+        found, first = np.concatenate([found, more]), np.concatenate([first, furthest])
         times = np.concatenate([times, np.zeros(len(furthest), int)])
     return points[first], corrections[first], found, times

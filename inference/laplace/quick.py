@@ -18,7 +18,7 @@ import numpy as np
 
 from ...datasets.errors import UserError
 from ..psis import HIGH_K, smoothed
-from .beyond import DRAWN, FOLDS, SEEN, Beyond, seen
+from .beyond import DRAWN, FOLDS, SEEN, Beyond, InFull, seen, seen_of_many
 from .emulator import Emulator
 from .laplace import LARGE
 from .surrogate import Region, all_told, fitted
@@ -34,9 +34,10 @@ FEW_PILOTS = 2.0  # points for each parameter of a large study that tell where i
 LEAST_FEW = 54
 HOPED = 0.85  # effective share of a large study's proposals that is hoped for from a better polynomial
 MOST_LEFT = 0.6  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
-WHOLE_OF_MANY = 16  # of a large study's, for which clinicians' effects are integrated as a whole
-CHECKED = 32  # draws of those in brief that are worked out in full: weights cannot tell by what their corrections err
+CHECKED = 64  # draws of those in brief that are worked out in full: weights cannot tell by what their corrections err
+GREATEST = 32  # ... and those of the greatest weights, where they tell another polynomial
 MOST_PROPOSALS = 8  # for each draw asked for
+HOPELESS = 1.0  # Pareto k from which weights have no mean, so that more proposals help nothing
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
 IN_MEMORY = 2.5e7  # numbers of draws in memory; more lie in a temporary file
 
@@ -93,7 +94,7 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     groups, region = _first_groups(effects, pilots, seed, rng, large)
     batch = max(draws // 4, len(groups[-1][0]) if large else pilots)
     # what other points tell of the corrections: all, where proposals are worked out in brief, or what the expansion lacks
-    more, brief, left, told, wholes = None, False, 0.0, [], []
+    more, brief, left, told, wholes, beyond = None, False, 0.0, [], [], None
     for refits in range(REFITS + 1):
         surrogate = fitted(_weighted(groups), rng, region, more if brief else None)
         if large:
@@ -123,17 +124,19 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
                 else:  # most looks go without scores of proposals, where each takes as long as half of all the rest
                     groups.append(_group(*_evaluated(effects, points[best], seed, 0), False, more))
                 if brief:  # where weights are greatest, corrections may be off
-                    groups.append(_group(*_evaluated(effects, points[best[:CHECKED]], seed, 0)))
-                    more = Emulator(*all_told(groups, *told))
+                    groups.append(_group(*_evaluated(effects, points[best[:GREATEST]], seed, 0)))
+                    more = InFull(Emulator(*all_told(groups, *told)), beyond)
                 break
             if not begun and brief:
                 drawn = points[_resampled(weights, CHECKED, np.random.default_rng([seed, 4]))]
                 known, left = _checked(effects, groups, told, drawn, seed)
                 if known:
                     told += known
-                    more = Emulator(*all_told(groups, *told))
+                    beyond, whole = seen_of_many(effects, *known[0], wholes, seed)
+                    wholes.append(whole)
+                    more, left = InFull(Emulator(*all_told(groups, *told)), beyond), float(np.hypot(left, beyond.left))
                 weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
-            wanted = min(MOST_PROPOSALS * draws - len(points), math.ceil(lacking))
+            wanted = 0 if k > HOPELESS else min(MOST_PROPOSALS * draws - len(points), math.ceil(lacking))
         else:
             return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, len(points), left)
 
@@ -167,7 +170,7 @@ def _first_groups(effects, pilots, seed, rng, large):
 
 def _checked(effects, groups, told, points, seed):
     """These draws with their corrections (none where one has no density), and the standard deviation of what is lacking at each of them to
-    those that the rest tell without it and a few others, and to the integral over clinicians' effects, where it is known for a few.
+    those that the rest tell without it and a few others.
     """
     points = np.unique(points, axis=0)
     values = list(effects.at(points, [[seed, 2, n] for n in range(len(points))], keep=False, scored=False))
@@ -179,12 +182,7 @@ def _checked(effects, groups, told, points, seed):
         out = np.arange(len(points)) % FOLDS == fold
         if out.any():
             lacking[out] = found[out] - Emulator(*all_told(groups, *told, (points[~out], found[~out])))(points[out])
-    if len(points) < SEEN:
-        return [(points, found)], np.nan
-    some = np.random.default_rng([seed, 5]).permutation(len(points))[:WHOLE_OF_MANY]
-    wholes = effects.at(points[some], [[seed, 2, n] for n in range(len(some))], keep=False, scored=False, whole=True)
-    beyond = np.array([value.correction for value in wholes]) - found[some]
-    return [(points, found)], float(np.hypot(np.std(lacking, ddof=1), np.std(beyond, ddof=1)))
+    return [(points, found)], float(np.std(lacking, ddof=1)) if len(points) >= SEEN else np.nan
 
 
 def _middle(y, ratio, scores, correction):
@@ -209,7 +207,7 @@ def _weighted(groups):
 def _evaluated(effects, points, seed: int, made: int, rows=None, brief: bool = False, scored: bool = True):
     """The points and what comes out there; draws of the effects fill ``rows`` from ``made`` on."""
     values, seeds = [], ([seed, 2, made + n] for n in range(len(points)))
-    for n, value in enumerate(effects.at(points, seeds, rows is not None, brief, scored)):
+    for n, value in enumerate(effects.at(points, seeds, keep=rows is not None, brief=brief, scored=scored)):
         if rows is not None:
             rows[made + n] = value.draw
         values.append(replace(value, draw=None))

@@ -50,6 +50,12 @@ def test_dates_tell_the_unit_of_time(save, panel):
     assert guess["time"]["value"] == "visit" and guess["time_unit"]["value"] == "TODO"
 
 
+def test_two_waves_may_be_called_0_and_1(save):
+    frame = pd.DataFrame({"id": list("aabbcc"), "wave": [0, 1] * 3, "trained": [0, 1, 0, 0, 0, 1], "stress": [3, 5, 2, 2, 7, 4]})
+    guess = guess_analysis(save(frame))
+    assert guess["time"]["value"] == "wave" and list(guess["interventions"]) == ["trained"] and list(guess["scores"]) == ["stress"]
+
+
 def test_gaps_and_repeats_are_left_to_the_user(save, panel):
     frame = pd.concat([panel, panel.iloc[[0]]]).assign(sleep=[None, 6, 6.5, 8, 5, 7])
     guess = guess_analysis(save(frame))

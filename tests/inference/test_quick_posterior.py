@@ -14,7 +14,7 @@ from equipoise.datasets import UserError
 from equipoise.inference import store
 from equipoise.inference.approximate import approximate, recorded
 from equipoise.inference.laplace import quick
-from equipoise.inference.laplace.beyond import WHOLE, Beyond, seen
+from equipoise.inference.laplace.beyond import WHOLE, WHOLE_OF_MANY, Beyond, seen, seen_of_many
 from equipoise.inference.laplace.density import Expansion
 from equipoise.inference.laplace.effects import Value
 from equipoise.inference.laplace.emulator import Emulator
@@ -373,17 +373,44 @@ def test_the_greatest_corrections_are_among_those_that_tell():
     assert np.isin(furthest, np.abs(told - np.median(corrections))).all()
 
 
-def test_what_a_large_study_lacks_to_the_integral_is_told():
+def test_what_a_large_study_lacks_to_the_integral_is_made_good():
+    """From the draws that check it, as many as it takes; and what changes too fast for that is told."""
     p = 6
     toy = Toy(lambda y: -0.5 * np.square(y), lambda y: -y, p, LARGE)
-    plain = quick_posterior(toy, 800, 1).left
+    plain = quick_posterior(toy, 4000, 1)
+    assert plain.left < 0.1 and toy.in_whole == WHOLE_OF_MANY
+    toy.lacking, toy.in_whole = lambda y: 0.4 * y[0], 0
+    found = quick_posterior(toy, 4000, 1)
+    assert found.left < 0.1 and toy.in_whole <= 2 * WHOLE_OF_MANY
+    draws = found.draws[found.chosen][:, :p]
+    np.testing.assert_allclose(draws.mean(axis=0), 0, atol=0.08)
+    np.testing.assert_allclose(draws.std(axis=0), 1, atol=0.06)
+    toy.lacking, toy.in_whole = lambda y: 0.0, 0
+    toy.wiggle = lambda y: 0.4 * np.sqrt(2) * np.sin(60 * y[1])
+    assert quick_posterior(toy, 800, 1).left == pytest.approx(0.4, rel=0.4) and toy.in_whole > WHOLE_OF_MANY
+
+
+def test_draws_of_another_polynomial_tell_but_do_not_say_what_is_left():
+    toy = Toy(*skewed(), 3, LARGE)
     toy.lacking = lambda y: 0.3 * y[0]
-    assert quick_posterior(toy, 800, 1).left == pytest.approx(np.hypot(plain, 0.3), rel=0.5) and plain < 0.1
+    rng = np.random.default_rng(0)
+    here, there = rng.standard_normal((32, 3)), 4 + rng.standard_normal((20, 3))
+    corrections = np.array([toy.error(y) - toy.lacking(y) for y in here])
+    odd = there, np.zeros(20), 3 * (-1.0) ** np.arange(20), np.ones(20, int)
+    alone, told = seen_of_many(toy, here, corrections, [], 1)
+    assert alone.left < 0.1 and len(told[0]) in (WHOLE_OF_MANY, 2 * WHOLE_OF_MANY)
+    assert seen_of_many(toy, here, corrections, [odd], 1)[0].left < 0.4  # what is lacking here, and not 3
 
 
 def test_tails_that_are_missed_show_in_pareto_k():
     found = quick_posterior(Toy(lambda y: -np.log1p(y**2), lambda y: -2 * y / (1 + y**2), 4), 1000, 1)  # Cauchy
     assert found.pareto_k > HIGH_K
+
+
+def test_a_hopeless_look_ends_soon():
+    """Weights without a mean: eight times the draws would take as long as a good look, and tell no more."""
+    found = quick_posterior(Toy(lambda y: -0.6 * np.log1p(y**2), lambda y: -1.2 * y / (1 + y**2), 24), 1000, 1)
+    assert found.pareto_k > quick.HOPELESS and found.proposals < 1000
 
 
 @pytest.mark.parametrize("draws", [1, 10, 50])
