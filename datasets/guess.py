@@ -13,7 +13,7 @@ from .table import Table, missing_text, parse_numbers
 _WORDS = {
     "clinician": "clinician participant person subject respondent physician nurse employee staff doctor id pid code",
     "unit": "unit ward clinic hospital team site department dept centre center station cluster practice",
-    "time": "time date day week month year wave visit occasion session period",
+    "time": "time date day days week weeks month months year years wave visit occasion survey session period t",
     "score": "stress burnout exhaustion score compassion wellbeing fatigue satisfaction mood distress phq pss who who5 "
     "mbi ee proqol cynicism depersonalization empathy resilience fulfilment fulfillment engagement",
     "intervention": "intervention treatment treated arm on program programme training exercise exposed trt tx",
@@ -169,9 +169,9 @@ def _clinician_score(c: _Column) -> float:
 def _time_score(c: _Column, person: np.ndarray) -> float:
     if not (c.is_date or c.is_number) or c.missing.any() or not c.varies_within(person):
         return 0.0
-    if c.is_binary and not c.named("time"):  # waves 0 and 1 are times, other zeros and ones a programme's
-        return 0.0
     repeated = pd.DataFrame({"person": person, "time": c.numbers}).duplicated().mean()
+    if c.is_binary:  # two waves may be called 0 and 1; other zeros and ones are a programme's
+        return 1.0 if c.named("time") and not c.named("intervention") and not repeated else 0.0
     return (0.5 + 3.0 * c.is_date + 3.0 * c.named("time")) * (1.0 - repeated)
 
 

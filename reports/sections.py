@@ -258,9 +258,10 @@ def guide(material) -> Section:
             "the interval.",
         ),
         (
-            "Pareto k, draws worth",
-            "How well the posterior was approximated: a Pareto k above its limit says that parts of it are missed. Weighted draws "
-            "are worth fewer independent ones, so that means and intervals are known the less.",
+            "Pareto k, draws worth, log densities off by",
+            "How well the posterior was approximated: Pareto k should be at most 0.7 (less with few proposals), or parts of it are "
+            "missed; weighted draws are worth fewer independent ones, which should be at least 100; what log densities are off by, "
+            "where it is known, should be at most 0.5: a mean may be off by as many posterior standard deviations.",
         )
         if material.fit.approximate
         else (

@@ -5,7 +5,7 @@ integrated out by Laplace's method and its next terms (`inner`). Points are draw
 (`surrogate`) and weighted by the ratio of the two. Pareto-smoothed weights (Vehtari et al. 2024, JMLR 25) say how far to
 trust it. For some draws clinicians' effects are integrated as a whole (`rays`), which tells what the expansion lacks elsewhere
 (`beyond`). In large studies most points get the next terms as other points tell them (`emulator`), at last also some draws that
-are worked out in full. What that leaves is told beside the weights.
+are worked out in full, of which a few tell what these lack to the integral. What that leaves is told beside the weights.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...datasets.errors import UserError
-from ..psis import HIGH_K, smoothed
-from .beyond import DRAWN, FOLDS, SEEN, Beyond, InFull, seen, seen_of_many
+from ..psis import HIGH_K, good_k, smoothed
+from .beyond import DRAWN, FOLDS, LITTLE_OF_MANY, SEEN, Beyond, InFull, met, seen, seen_of_many
 from .emulator import Emulator
 from .laplace import LARGE
 from .surrogate import Region, all_told, fitted
@@ -35,9 +35,11 @@ LEAST_FEW = 54
 HOPED = 0.85  # effective share of a large study's proposals that is hoped for from a better polynomial
 MOST_LEFT = 0.6  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
 CHECKED = 64  # draws of those in brief that are worked out in full: weights cannot tell by what their corrections err
-GREATEST = 32  # ... and those of the greatest weights, where they tell another polynomial
+CHECKS = 2  # times that this is done where it moves the weights: what is left counts where the draws are at last
+GREATEST = 32  # points in brief of the greatest weights that are worked out in full for another polynomial
 MOST_PROPOSALS = 8  # for each draw asked for
-HOPELESS = 1.0  # Pareto k from which weights have no mean, so that more proposals help nothing
+NO_MEAN_K = 1.0  # Pareto k from which weights have no mean, so that more proposals help nothing
+ENOUGH_FOR_K = 300  # proposals that tell such a k
 LEAST_RATE = 0.2  # effective share of the proposals that is counted on when more are made
 IN_MEMORY = 2.5e7  # numbers of draws in memory; more lie in a temporary file
 
@@ -93,7 +95,7 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
     rows = _room(max(MOST_PROPOSALS * draws, pilots), s.size)
     groups, region = _first_groups(effects, pilots, seed, rng, large)
     batch = max(draws // 4, len(groups[-1][0]) if large else pilots)
-    # what other points tell of the corrections: all, where proposals are worked out in brief, or what the expansion lacks
+    # what other points tell of corrections: all of them, where proposals are worked out in brief, or what the expansion lacks
     more, brief, left, told, wholes, beyond = None, False, 0.0, [], [], None
     for refits in range(REFITS + 1):
         surrogate = fitted(_weighted(groups), rng, region, more if brief else None)
@@ -117,7 +119,23 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             anew = effective < ENOUGH * len(points)
             if refits == 0:  # a large study's proposals are dear, and others' were fitted to the expansion
                 anew = lacking > draws / HOPED if large else anew or more.matters
-            if refits < REFITS and (brief and k > HIGH_K if begun else anew or k > HIGH_K - 0.1):
+            again = brief and k > HIGH_K if begun else anew or k > HIGH_K - 0.1
+            if not begun and brief and not (again and refits < REFITS):
+                for check in range(CHECKS):
+                    rng_of_check = np.random.default_rng([seed, 4, check] if check else [seed, 4])
+                    drawn = points[_resampled(weights, CHECKED, rng_of_check)]
+                    known, left = _checked(effects, groups, told, drawn, seed)
+                    if not known:
+                        break
+                    told += known
+                    beyond, whole = seen_of_many(effects, *known[0], wholes, seed)
+                    wholes.append(whole)
+                    more, left = InFull(Emulator(*all_told(groups, *told)), beyond), float(np.hypot(left, beyond.left))
+                    weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
+                    if not beyond.matters or np.std(whole[2]) < LITTLE_OF_MANY:
+                        break
+                again = k > HIGH_K or effective < ENOUGH * len(points)
+            if again and refits < REFITS:
                 best = np.argsort(-weights)[:pilots]
                 if large:
                     groups.append(_group(points[best], [values[n] for n in best], brief))
@@ -127,18 +145,19 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
                     groups.append(_group(*_evaluated(effects, points[best[:GREATEST]], seed, 0)))
                     more = InFull(Emulator(*all_told(groups, *told)), beyond)
                 break
-            if not begun and brief:
-                drawn = points[_resampled(weights, CHECKED, np.random.default_rng([seed, 4]))]
-                known, left = _checked(effects, groups, told, drawn, seed)
-                if known:
-                    told += known
-                    beyond, whole = seen_of_many(effects, *known[0], wholes, seed)
-                    wholes.append(whole)
-                    more, left = InFull(Emulator(*all_told(groups, *told)), beyond), float(np.hypot(left, beyond.left))
-                weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
-            wanted = 0 if k > HOPELESS else min(MOST_PROPOSALS * draws - len(points), math.ceil(lacking))
+            wanted = 0 if left == np.inf else _wanted(lacking, k, len(points), MOST_PROPOSALS * draws)
         else:
             return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, len(points), left)
+
+
+def _wanted(lacking: float, k: float, made: int, most: int) -> int:
+    """How many proposals are to follow those that were made, of which at most so many."""
+    if k > NO_MEAN_K:
+        return min(ENOUGH_FOR_K, most) - made
+    if good_k(made) < k < HIGH_K:  # too few for such a tail
+        enough = 1.02 * 10 ** (1 / (1 - k)) - made
+        lacking = max(lacking, enough) if made + enough <= most else lacking
+    return min(most - made, math.ceil(lacking))
 
 
 def _weighed(points, values, surrogate, more, draws):
@@ -173,15 +192,19 @@ def _checked(effects, groups, told, points, seed):
     those that the rest tell without it and a few others.
     """
     points = np.unique(points, axis=0)
-    values = list(effects.at(points, [[seed, 2, n] for n in range(len(points))], keep=False, scored=False))
+    y, corrections = all_told(groups, *told)
+    found, others = met(points, y, corrections)
+    new = np.isnan(found)
+    values = list(effects.at(points[new], [[seed, 2, n] for n in range(new.sum())], keep=False, scored=False))
     if not all(np.isfinite(value.laplace) for value in values):  # in brief there was a density
         return [], np.inf
-    found = np.array([value.correction for value in values])
+    found[new] = [value.correction for value in values]
     lacking = np.empty(len(points))
     for fold in range(FOLDS):
         out = np.arange(len(points)) % FOLDS == fold
         if out.any():
-            lacking[out] = found[out] - Emulator(*all_told(groups, *told, (points[~out], found[~out])))(points[out])
+            rows = np.concatenate([y[others], points[~out]]), np.concatenate([corrections[others], found[~out]])
+            lacking[out] = found[out] - Emulator(*rows)(points[out])
     return [(points, found)], float(np.std(lacking, ddof=1)) if len(points) >= SEEN else np.nan
 
 

@@ -106,8 +106,8 @@ class Surrogate:
         Between which the log ratio of the density to the base is kept.
     region : Region, optional
         Outside which nothing is drawn; wider than the draws, whose base it moves with.
-    correction : Emulator, optional
-        What Laplace's next terms are expected to add in a large study.
+    correction : Emulator or InFull, optional
+        What Laplace's next terms are expected to add in a large study, and what they lack.
     """
 
     polynomial: Polynomial
@@ -168,7 +168,7 @@ def fitted(groups, rng: np.random.Generator, region: Region | None = None, corre
     rng : Generator
     region : Region, optional
         Of a large study, where corrections of many effects, each small, add up to more than the posterior is wide.
-    correction : Emulator, optional
+    correction : Emulator or InFull, optional
         Of these, where it is known already.
     """
     p = groups[0][1].shape[1]

@@ -61,7 +61,9 @@ class SharedMaterial:
         first, last = (np.sort(times) for times in fit.study.follow_up)
         # not one person's first or last survey: by then, and from then on, at least the smallest cell of clinicians were surveyed
         self.description = {"first": float(first[plan.smallest - 1]), "last": float(last[-plan.smallest])}
-        self.fit = SimpleNamespace(model=fit.model, complete=fit.complete, warnings=self._warnings(), doubtful=fit.doubtful)
+        self.fit = SimpleNamespace(  # a quick look is not shared
+            model=fit.model, complete=fit.complete, warnings=self._warnings(), doubtful=fit.doubtful, approximate=False
+        )
 
     def _warnings(self) -> list[str]:
         """Convergence in words without names of quantities, which hold names, and without their number, which tells that of units."""

@@ -56,6 +56,17 @@ def test_two_waves_may_be_called_0_and_1(save):
     assert guess["time"]["value"] == "wave" and list(guess["interventions"]) == ["trained"] and list(guess["scores"]) == ["stress"]
 
 
+@pytest.mark.parametrize("name", ["training_session", "post_period", "session", "day_shift"])
+def test_zeros_and_ones_beside_a_time_are_no_waves(save, name):
+    frame = pd.DataFrame({
+        "id": list("aaaabbbb"), "months": [0, 3, 6, 9] * 2, name: [0, 0, 1, 1, 0, 1, 1, 1], "stress": [3, 5, 2, 2, 7, 4, 1, 6],
+    })  # fmt: skip
+    guess = guess_analysis(save(frame))
+    assert guess["time"]["value"] == "months" and list(guess["interventions"]) == [name]
+    guess = guess_analysis(save(frame.iloc[[0, 2, 4, 6]].assign(months=[0, 6, 0, 6])))
+    assert guess["time"]["value"] == "months"
+
+
 def test_gaps_and_repeats_are_left_to_the_user(save, panel):
     frame = pd.concat([panel, panel.iloc[[0]]]).assign(sleep=[None, 6, 6.5, 8, 5, 7])
     guess = guess_analysis(save(frame))

@@ -57,6 +57,8 @@ def test_the_page_says_first_of_all_what_it_shows(written):
     assert text.index(MARK) < text.index("Key results") < text.index("Checks")
     assert "No-U-Turn" not in text and "warm-up" not in text and "nan" not in text.split()
     assert "NOT FOR PUBLICATION" in text and "0.31" in text and "140" in text
+    guide = text[text.index("How to read this Capacity C") :]
+    assert "Pareto k" in guide and "off by" in guide and "R-hat, ESS" not in text
 
 
 def test_every_table_and_figure_is_there(written):
