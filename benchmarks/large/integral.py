@@ -12,36 +12,27 @@ standard deviations a mean is off; it grows at least with the root of the number
 
 import argparse
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from equipoise import CapacityModel, simulate
 from equipoise.inference.cores import available_cores
 from equipoise.inference.laplace.density import Density
 from equipoise.inference.laplace.effects import CLOSE
 from equipoise.inference.laplace.inner import integrated
 from equipoise.inference.laplace.laplace import laplace
 from equipoise.inference.laplace.newton import curvature_at
-from equipoise.inference.sampling import compile_model
-from equipoise.models.design import build_design
 
 sys.path.insert(0, str(Path(__file__).parent))
-from make_study import TRUTH, planned
+from make_study import compiled
 
 RAYS, DEGREE, FURTHEST, STEPS = 16, 18, 7.0, 281
 
 
 class Study:
     def __init__(self, clinicians: int, surveys: int, half_life: float):
-        model = CapacityModel()
-        study = simulate(model, planned(clinicians, surveys), TRUTH | {"half_life": half_life}, seed=1, rounded=False).study
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            compiled = compile_model(model.build(study))
-        found = laplace(compiled, model, study, build_design(model, study)[0], available_cores())
+        found = laplace(*compiled(clinicians, surveys, half_life, rounded=False), available_cores())
         self.effects = found.effects()
         self.structure, self.density = found.structure, Density(self.effects.compiled)
 

@@ -8,6 +8,7 @@ reaches the units one after another, and one given to every other unit. The trut
 
 import argparse
 import json
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from equipoise import CapacityModel, datasets, simulate
+from equipoise.inference.sampling import compile_model
 from equipoise.models.design import build_design
 from equipoise.models.parameters import parameter_table
 
@@ -63,6 +65,15 @@ def planned(clinicians: int, surveys: int, per_unit: int = 20, seed: int = 1):
         clinicians=clinicians, surveys=surveys, units=clinicians // per_unit, jitter=0.2, missing=0.05, seed=seed,
         interventions={"mindfulness": "stepped", "debriefing": "parallel"},
     )  # fmt: skip
+
+
+def compiled(clinicians: int, surveys: int, half_life: float, rounded: bool = True):
+    """A study with another half-life, in memory: as `approximate` and `laplace` take it (compiled model, model, study, design)."""
+    model = CapacityModel()
+    study = simulate(model, planned(clinicians, surveys), TRUTH | {"half_life": half_life}, seed=1, rounded=rounded).study
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return compile_model(model.build(study)), model, study, build_design(model, study)[0]
 
 
 def make(folder: Path, clinicians: int, surveys: int = 20, per_unit: int = 20, seed: int = 1, formats=("parquet",)) -> Path:

@@ -7,28 +7,21 @@
 import argparse
 import sys
 import time
-import warnings
 from pathlib import Path
 
-from equipoise import CapacityModel, simulate
 from equipoise.datasets import UserError
 from equipoise.inference.approximate import approximate
-from equipoise.inference.sampling import Sampling, compile_model
-from equipoise.models.design import build_design
+from equipoise.inference.sampling import Sampling
 
 sys.path.insert(0, str(Path(__file__).parent))
-from make_study import TRUTH, planned
+from make_study import compiled
 
 
 def looked_at(clinicians: int, surveys: int, half_life: float) -> str:
-    model = CapacityModel()
-    study = simulate(model, planned(clinicians, surveys), TRUTH | {"half_life": half_life}, seed=1).study
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        compiled = compile_model(model.build(study))
+    given = compiled(clinicians, surveys, half_life)
     started = time.perf_counter()
     try:
-        _, made, said = approximate(compiled, model, study, build_design(model, study)[0], Sampling(draws=400, seed=1))
+        _, made, said = approximate(*given, Sampling(draws=400, seed=1))
     except UserError as refused:
         return f"{time.perf_counter() - started:.0f} | | | | | refused: {str(refused).split(';')[0]} |"
     verdict = said[0].split(":")[0].lower()

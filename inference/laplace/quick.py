@@ -119,11 +119,10 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
             anew = effective < ENOUGH * len(points)
             if refits == 0:  # a large study's proposals are dear, and others' were fitted to the expansion
                 anew = lacking > draws / HOPED if large else anew or more.matters
-            again = brief and k > HIGH_K if begun else anew or k > HIGH_K - 0.1
-            if not begun and brief and not (again and refits < REFITS):
+            again = refits < REFITS and (brief and k > HIGH_K if begun else anew or k > HIGH_K - 0.1)
+            if brief and not (begun or again):
                 for check in range(CHECKS):
-                    rng_of_check = np.random.default_rng([seed, 4, check] if check else [seed, 4])
-                    drawn = points[_resampled(weights, CHECKED, rng_of_check)]
+                    drawn = points[_resampled(weights, CHECKED, np.random.default_rng([seed, 4, check]))]
                     known, left = _checked(effects, groups, told, drawn, seed)
                     if not known:
                         break
@@ -134,8 +133,8 @@ def quick_posterior(effects, draws: int, seed: int) -> Quick:
                     weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
                     if not beyond.matters or np.std(whole[2]) < LITTLE_OF_MANY:
                         break
-                again = k > HIGH_K or effective < ENOUGH * len(points)
-            if again and refits < REFITS:
+                again = refits < REFITS and (k > HIGH_K or effective < ENOUGH * len(points))
+            if again:
                 best = np.argsort(-weights)[:pilots]
                 if large:
                     groups.append(_group(points[best], [values[n] for n in best], brief))

@@ -339,10 +339,8 @@ def test_next_to_nothing_is_left_as_it_is(size, points, matters):
     assert more.left == pytest.approx(lacking.std(), rel=0.5, abs=1e-3) and lacking.std() < 0.02
 
 
-@pytest.mark.parametrize("edge", [-np.inf, 0.0, 1.0])
-def test_integrals_that_cannot_be_computed_are_told(edge):
-    """Also where they are some: points fail where densities are oddest."""
-    toy = Toy(*skewed(), 3)
+def without_integrals(toy, edge):
+    """Where the first parameter is above the edge."""
     at = toy.at
 
     def nowhere(points, seeds, keep=True, brief=False, scored=True, whole=False):
@@ -350,6 +348,13 @@ def test_integrals_that_cannot_be_computed_are_told(edge):
             yield replace(value, correction=np.nan) if whole and y[0] > edge else value
 
     toy.at = nowhere
+
+
+@pytest.mark.parametrize("edge", [-np.inf, 0.0, 1.0])
+def test_integrals_that_cannot_be_computed_are_told(edge):
+    """Also where they are some: points fail where densities are oddest."""
+    toy = Toy(*skewed(), 3)
+    without_integrals(toy, edge)
     found = quick_posterior(toy, 1000, 1)
     assert np.isnan(found.left) and np.isfinite(found.draws[found.chosen]).all()
 
@@ -433,13 +438,7 @@ def test_few_draws_of_a_large_study(draws):
 @pytest.mark.parametrize("edge", [-np.inf, 1.0])
 def test_integrals_of_a_large_study_that_cannot_be_computed_are_told(edge):
     toy = Toy(lambda y: -0.5 * np.square(y), lambda y: -y, 4, LARGE)
-    at = toy.at
-
-    def nowhere(points, seeds, keep=True, brief=False, scored=True, whole=False):
-        for y, value in zip(points, at(points, seeds, keep, brief, scored, whole), strict=True):
-            yield replace(value, correction=np.nan) if whole and y[0] > edge else value
-
-    toy.at = nowhere
+    without_integrals(toy, edge)
     assert np.isnan(quick_posterior(toy, 800, 1).left)
 
 
