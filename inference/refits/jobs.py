@@ -95,9 +95,13 @@ def _over_processes(workers, key, prepare, given, work, jobs) -> Iterator[tuple[
     # spawned, not forked: numba's and the sampler's threads do not survive a fork
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=ignore_interrupts)
     try:
-        futures = {pool.submit(_one, key, prepare, given, work, job): name for name, job in jobs.items()}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        names = {pool.submit(_one, key, prepare, given, work, job): name for name, job in jobs.items()}
+        for future in as_completed(list(names)):
+            name = names.pop(future)
+            if future.exception() is not None:
+                # what is done by now comes in any order: what the failure overtook is not to be lost with it
+                yield from ((names[other], other.result()) for other in names if other.done() and other.exception() is None)
+            yield name, future.result()
         pool.shutdown()
     except BaseException as error:
         for child in set(active_children()) - before:
