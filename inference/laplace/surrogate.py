@@ -119,9 +119,9 @@ class Surrogate:
     correction: Emulator | None = None
 
     def log_density(self, y: np.ndarray) -> np.ndarray:
-        """Of the points that `draw` gives, up to a constant."""
+        """Of the points that `draw` gives, up to a constant: such that a ratio that has run away hides nothing else."""
         base = -0.5 * np.square(np.linalg.solve(self.root, (y - self.mean).T)).sum(axis=0)
-        return base + np.clip(self._ratio(y, base), self.low, self.high)
+        return base + (np.clip(self._ratio(y, base), self.low, self.high) - self.high)
 
     def _ratio(self, y, base):
         return self.polynomial(y) - 0.5 * np.square(y).sum(axis=1) - base

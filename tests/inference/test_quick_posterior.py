@@ -136,7 +136,7 @@ class Toy:
         self.log, self.slope, self.points, self.in_brief = log, slope, 0, 0
         self.error, self.error_slope = lambda y: 0.1 * np.square(y).sum(), lambda y: 0.2 * y
         self.lacking, self.wiggle = lambda y: 0.0, lambda y: 0.0  # of the correction, and what it errs by as a whole
-        self.in_whole = 0
+        self.in_whole, self.compiled = 0, None
 
     def at(self, points, seeds, keep=True, brief=False, scored=True, whole=False):
         for y, seed in zip(points, seeds, strict=True):
@@ -518,6 +518,14 @@ def test_smoothed_weights():
     assert k == np.inf
 
 
+def test_a_constant_says_nothing_of_weights():
+    values = np.random.default_rng(2).standard_t(1.5, 400) * 3
+    weights, k = smoothed(values)
+    far, far_k = smoothed(values + 2.0**43)
+    np.testing.assert_allclose(far, weights, atol=0.01)
+    assert k > 0.7 and far_k == pytest.approx(k, abs=0.02)
+
+
 def test_smoothed_weights_of_draws_most_of_which_are_impossible():
     values = np.full(500, -np.inf)
     values[100:200] = -3000.0  # equal, and far from 0
@@ -529,3 +537,6 @@ def test_smoothed_weights_of_draws_most_of_which_are_impossible():
     weights, k = smoothed(values)
     np.testing.assert_allclose(weights[:4], special.softmax([3.0, 2, 1, 0]), rtol=1e-6)
     assert weights[4:].max() < 1e-12 and k == np.inf  # too few for a tail
+    values[1:] = -np.inf
+    weights, k = smoothed(values)
+    assert weights[0] == 1 and k == np.inf  # a single one is equal to itself, and proves nothing
