@@ -8,7 +8,6 @@ import xarray as xr
 from ..datasets.errors import UserError
 from .cluster import client_in_use
 from .cores import available_cores, one_blas_thread
-from .laplace.curved import straightened
 from .laplace.density import Expansion
 from .laplace.laplace import laplace
 from .laplace.on_workers import EffectsOnWorkers
@@ -61,15 +60,10 @@ def approximate(compiled, model, study, design, settings: Sampling) -> tuple[xr.
             '(`equipoise run` without --quick, method = "nuts").'
         )
     client = client_in_use()
-
-    def effects_of(found):
-        return found.effects(available_cores()) if client is None else EffectsOnWorkers(found, client, model, study)
-
-    quick = quick_posterior(
-        effects_of(found), settings.draws, settings.seed, lambda rng: straightened(found, effects_of, model, study, rng)
-    )
+    effects = found.effects(available_cores()) if client is None else EffectsOnWorkers(found, client, model, study)
+    quick = quick_posterior(effects, settings.draws, settings.seed)
     stats = xr.Dataset({"diverging": (("chain", "draw"), np.zeros((1, settings.draws), bool))})
-    tree = xr.DataTree.from_dict({"posterior": recorded(quick.compiled, quick), "sample_stats": stats})
+    tree = xr.DataTree.from_dict({"posterior": recorded(effects.compiled, quick), "sample_stats": stats})
     effective = min(quick.effective, float(settings.draws))
     quality = {"method": "laplace", "pareto_k": round(quick.pareto_k, 3), "effective": round(effective, 1), "proposals": quick.proposals}
     if quick.left and np.isfinite(quick.left):

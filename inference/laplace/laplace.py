@@ -54,8 +54,6 @@ class Laplace:
         At a time; the numbers do not depend on it.
     part : Laplace, optional
         Of a part of a large study, which tells what is the same there.
-    given : Coordinates, optional
-        In place of those that the approximation tells.
     """
 
     compiled: object
@@ -65,7 +63,6 @@ class Laplace:
     approximation: Approximation
     threads: int = 1
     part: Laplace | None = None
-    given: Coordinates | None = None
 
     @cached_property
     def covariance(self) -> np.ndarray:
@@ -80,8 +77,6 @@ class Laplace:
 
     @cached_property
     def coordinates(self) -> Coordinates:
-        if self.given is not None:
-            return self.given
         found, density, s = self.approximation, self.density, self.structure
         straight = coordinates_at(
             s, found.at.x, found.at.latent, self.covariance, found.unit_follows, found.clinician_follows, self.growth,
@@ -162,9 +157,13 @@ def laplace(compiled, model, study, design, threads: int = 1) -> Laplace | None:
 
 def _by_part(compiled, model, study, structure, scale, density, threads: int) -> Laplace | None:
     """By way of a part of the study; None where that does not lead to its mode."""
+    from ..sampling import compile_model
+
     part = _part_of(study)
-    small = _of_part(model, part, scale, threads)
-    if small is None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # cautions are given with the whole study
+        small = laplace(compile_model(model.build(part)), model, part, build_design(model, part)[0], threads)
+    if small is None or small.scale.size != scale.size:  # it may lack a level of a covariate, or a programme
         return None
     start = np.zeros(structure.size)
     start[structure.population] = small.approximation.at.x[small.structure.population]
@@ -174,42 +173,6 @@ def _by_part(compiled, model, study, structure, scale, density, threads: int) ->
     if found is not None:
         _ = found.coordinates
     return found
-
-
-def _of_part(model, part, scale: np.ndarray, threads: int) -> Laplace | None:
-    """The part's own approximation; None where it has none, or not the whole study's parameters."""
-    from ..sampling import compile_model
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # cautions are given with the whole study
-        small = laplace(compile_model(model.build(part)), model, part, build_design(model, part)[0], threads)
-    # it may lack a level of a covariate, or a programme
-    return None if small is None or small.scale.size != scale.size else small
-
-
-def with_map_of_part(found: Laplace, model, study) -> Laplace | None:
-    """In coordinates whose population is that of a part of a large study: what is curved there is curved here; None without a part.
-
-    Parameters
-    ----------
-    found : Laplace
-        Of the whole study.
-    model : CapacityModel
-    study : Study
-    """
-    part = found.part or _of_part(model, _part_of(study), found.scale, found.threads)
-    if part is None:
-        return None
-    own, density, s = part.coordinates, found.density, found.structure
-    x = np.zeros(s.size)
-    x[s.population] = own.centre[part.structure.population]
-    at = conditional_mode(density, s, x)
-    if not np.isfinite(at.log_marginal):
-        return None
-    with ThreadPoolExecutor(found.threads) as pool:
-        follows = following(density, s, at.x, at.latent, pool.map)
-    there = coordinates_at(s, at.x, at.latent, own.scale @ own.scale.T, *follows, part.growth, levels(density, s, at.x))
-    return replace(found, part=part, given=replace(there, bend=own.bend, funnel=own.funnel))
 
 
 def _part_of(study):

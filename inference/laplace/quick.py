@@ -21,14 +21,12 @@ from ..psis import HIGH_K, good_k, smoothed
 from .beyond import DRAWN, FOLDS, LITTLE_OF_MANY, SEEN, Beyond, InFull, met, seen, seen_of_many
 from .emulator import Emulator
 from .laplace import LARGE
-from .settle import worth_handing_on
 from .surrogate import Region, all_told, fitted
 
 PILOTS = 12  # points for each of the population's parameters that the polynomial is fitted to
 LEAST_PILOTS = 64
 REFITS = 3  # of the polynomial, with the points of the greatest weights
 ENOUGH = 0.3  # effective share of the first proposals from which there is no refit
-ENOUGH_CURVED = 0.15  # ... of a curved posterior, where proposals are cheap beside another polynomial
 FIRST = 0.3  # weight of the first of several sets of such points, which lies less well
 # turns of the log density about the mode, where a normal's is 1: where it is flat there, it may bend soon, or be wide
 LEAST_TURN, LEAST_WIDE = 0.7, 0.2
@@ -36,7 +34,6 @@ FEW_PILOTS = 2.0  # points for each parameter of a large study that tell where i
 LEAST_FEW = 54
 HOPED = 0.85  # effective share of a large study's proposals that is hoped for from a better polynomial
 MOST_LEFT = 0.6  # of the corrections by what the pilots tell of them: with less, a large study's proposals are integrated in brief
-CURVED = 2.0  # standard deviation of the log ratio to a normal, from which other coordinates are looked for
 CHECKED = 64  # draws of those in brief that are worked out in full: weights cannot tell by what their corrections err
 CHECKS = 2  # times that this is done where it moves the weights: what is left counts where the draws are at last
 GREATEST = 32  # points in brief of the greatest weights that are worked out in full for another polynomial
@@ -65,8 +62,6 @@ class Quick:
         Standard deviation of what log densities lack, at a few draws for which it was worked out, as the other points tell it: the
         integral over clinicians' effects in place of the expansion, and in a large study the expansion's next terms. What weights, and so
         Pareto k, do not tell. Infinite where one of a large study's draws has no density, and not a number where they are too few to say.
-    compiled : compiled model
-        In whose coordinates the draws are.
     """
 
     draws: np.ndarray
@@ -75,10 +70,9 @@ class Quick:
     effective: float
     proposals: int
     left: float = 0.0
-    compiled: object = None
 
 
-def quick_posterior(effects, draws: int, seed: int, straightened=None) -> Quick:
+def quick_posterior(effects, draws: int, seed: int) -> Quick:
     """Draws from the posterior by importance sampling.
 
     Parameters
@@ -88,8 +82,6 @@ def quick_posterior(effects, draws: int, seed: int, straightened=None) -> Quick:
     draws : int
         As many effective ones are aimed at.
     seed : int
-    straightened : function (Generator), optional
-        Gives `Effects` in other coordinates and points there (`curved.straightened`), for posteriors that are too curved in these.
 
     Raises
     ------
@@ -101,17 +93,7 @@ def quick_posterior(effects, draws: int, seed: int, straightened=None) -> Quick:
     p, large = s.population.size, s.unit_of.size >= LARGE
     pilots = max(PILOTS * p, LEAST_PILOTS)
     rows = _room(max(MOST_PROPOSALS * draws, pilots), s.size)
-    try:
-        groups, region = _first_groups(effects, pilots, seed, rng, large)
-        curved = straightened is not None and _spread(groups[-1 if large else 0], region) > CURVED
-    except UserError:
-        if straightened is None:
-            raise
-        curved = True
-    if curved:
-        # points in full are cheap where surveys are few, and brief ones would err where the curve leads away from the centre
-        effects, group = straightened(rng)
-        groups, region, large = [group], None, False
+    groups, region = _first_groups(effects, pilots, seed, rng, large)
     batch = max(draws // 4, len(groups[-1][0]) if large else pilots)
     # what other points tell of corrections: all of them, where proposals are worked out in brief, or what the expansion lacks
     more, brief, left, told, wholes, beyond = None, False, 0.0, [], [], None
@@ -127,19 +109,17 @@ def quick_posterior(effects, draws: int, seed: int, straightened=None) -> Quick:
             new, found = _evaluated(effects, surrogate.draw(wanted, rng), seed, len(points), rows, brief, scored=large)
             points, values = np.concatenate([points, new]), values + found
             weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
-            enough = (ENOUGH_CURVED if curved else ENOUGH) * len(points)
-            # where it is curved, the first polynomials may be far off: what is lacking at their draws says little
-            if not (begun or brief or (curved and refits < REFITS and effective < enough)):
+            if not (begun or brief):
                 corrections = np.array([value.correction for value in values])
                 chosen = _resampled(weights, DRAWN, np.random.default_rng([seed, 4]))
                 wholes.append(seen(effects, points, corrections, chosen, seed))
                 more = Beyond(*map(np.concatenate, zip(*wholes, strict=True)))
                 left = more.left
                 weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
-            anew = effective < enough
+            anew = effective < ENOUGH * len(points)
             if refits == 0:  # a large study's proposals are dear, and others' were fitted to the expansion
-                anew = lacking > draws / HOPED if large else anew or (more is not None and more.matters)
-            again = refits < REFITS and ((brief or curved) and k > HIGH_K if begun else anew or k > HIGH_K - 0.1)
+                anew = lacking > draws / HOPED if large else anew or more.matters
+            again = refits < REFITS and (brief and k > HIGH_K if begun else anew or k > HIGH_K - 0.1)
             if brief and not (begun or again):
                 for check in range(CHECKS):
                     drawn = points[_resampled(weights, CHECKED, np.random.default_rng([seed, 4, check]))]
@@ -153,22 +133,20 @@ def quick_posterior(effects, draws: int, seed: int, straightened=None) -> Quick:
                     weights, k, effective, lacking = _weighed(points, values, surrogate, more, draws)
                     if not beyond.matters or np.std(whole[2]) < LITTLE_OF_MANY:
                         break
-                again = refits < REFITS and (k > HIGH_K or effective < enough)
+                again = refits < REFITS and (k > HIGH_K or effective < ENOUGH * len(points))
             if again:
                 best = np.argsort(-weights)[:pilots]
                 if large:
                     groups.append(_group(points[best], [values[n] for n in best], brief))
                 else:  # most looks go without scores of proposals, where each takes as long as half of all the rest
-                    group = _group(*_evaluated(effects, points[best], seed, 0), False, more)
-                    groups.append(worth_handing_on(group) if curved else group)
+                    groups.append(_group(*_evaluated(effects, points[best], seed, 0), False, more))
                 if brief:  # where weights are greatest, corrections may be off
                     groups.append(_group(*_evaluated(effects, points[best[:GREATEST]], seed, 0)))
                     more = InFull(Emulator(*all_told(groups, *told)), beyond)
                 break
             wanted = 0 if left == np.inf else _wanted(lacking, k, len(points), MOST_PROPOSALS * draws)
         else:
-            chosen = _resampled(weights, draws, np.random.default_rng([seed, 3]))
-            return Quick(rows, chosen, k, effective, len(points), left, effects.compiled)
+            return Quick(rows, _resampled(weights, draws, np.random.default_rng([seed, 3])), k, effective, len(points), left)
 
 
 def _wanted(lacking: float, k: float, made: int, most: int) -> int:
@@ -242,14 +220,6 @@ def _middle(y, ratio, scores, correction):
     slope = np.linalg.lstsq(rows, level, rcond=None)[0][1:]
     values, vectors = np.linalg.eigh(-turns)
     return (vectors / np.maximum(values, LEAST_TURN)) @ vectors.T @ slope, vectors / np.sqrt(np.maximum(values, LEAST_WIDE))
-
-
-def _spread(group, region) -> float:
-    """Standard deviation of the log ratio of the density, with its corrections, to the normal that the points are of."""
-    y, ratio, _, corrections = group
-    if region is not None:
-        ratio = ratio + 0.5 * (np.square(np.linalg.solve(region.root, (y - region.mean).T)).sum(axis=0) - np.square(y).sum(axis=1))
-    return float(np.std(ratio + corrections))
 
 
 def _weighted(groups):

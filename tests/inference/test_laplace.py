@@ -14,13 +14,13 @@ from scipy.optimize import minimize_scalar
 
 from equipoise import CapacityModel, Score, datasets, simulate
 from equipoise.inference.approximate import MOST_OFF
-from equipoise.inference.laplace import curved, quick
 from equipoise.inference.laplace import laplace as laplacing
 from equipoise.inference.laplace import mode as laplacing_mode
+from equipoise.inference.laplace import quick
 from equipoise.inference.laplace.coordinates import coordinates_of, in_coordinates, plain
 from equipoise.inference.laplace.density import _CALL, Density
 from equipoise.inference.laplace.draws import plain_draws
-from equipoise.inference.laplace.laplace import from_draws, laplace, with_map_of_part
+from equipoise.inference.laplace.laplace import from_draws, laplace
 from equipoise.inference.laplace.mode import conditional_mode, expected_gradient, marginal_mode
 from equipoise.inference.laplace.structure import Structure
 from equipoise.inference.sampling import Sampling, compile_model, sample, well_scaled
@@ -224,34 +224,9 @@ def test_the_mode_of_a_large_study_is_found_by_way_of_a_part(monkeypatch, units)
         np.array([coordinates.parameters(draw)[p] for draw in look.draws[look.chosen]])
         for look, coordinates in ((large, found.coordinates), (small, whole.coordinates))
     )
-    low_small, middle_small, high_small = np.quantile(by_small, [0.1, 0.5, 0.9], axis=0)
-
-    def same(draws):
-        low, middle, high = np.quantile(draws, [0.1, 0.5, 0.9], axis=0)
-        assert (np.abs(middle - middle_small) < 0.15 * (high_small - low_small)).all()
-        np.testing.assert_allclose(high - low, high_small - low_small, rtol=0.3)
-
-    same(by_large)
-
-    # and so does its way with curved ones, which begins at the part's map
-    monkeypatch.setattr(curved, "LARGE", 60)
-    monkeypatch.setattr(quick, "CURVED", 0.0)
-    for given in (found, replace(found, part=None)):  # where no part led to a mode it is looked at anew
-        bent = with_map_of_part(given, model, study)
-        theta = bent.coordinates.parameters(y[0])[p]
-        np.testing.assert_allclose(theta, part_map(found.part, y[0][p]), atol=1e-9)
-    look = quick.quick_posterior(
-        found.effects(), 400, 1, lambda rng: curved.straightened(found, lambda found: found.effects(), model, study, rng)
-    )
-    assert look.pareto_k < 0.7 and look.effective > 350
-    same(np.array([coordinates_of(look.compiled).parameters(draw)[p] for draw in look.draws[look.chosen]]))
-
-
-def part_map(part, y):
-    """The population's parameters of a part at its coordinates ``y``."""
-    at = np.zeros(part.structure.size)
-    at[part.structure.population] = y
-    return part.coordinates.parameters(at)[part.structure.population]
+    (low, middle, high), (low_small, middle_small, high_small) = (np.quantile(d, [0.1, 0.5, 0.9], axis=0) for d in (by_large, by_small))
+    assert (np.abs(middle - middle_small) < 0.15 * (high_small - low_small)).all()
+    np.testing.assert_allclose(high - low, high_small - low_small, rtol=0.3)
 
 
 def test_a_part_that_lacks_what_the_study_has_is_not_followed(small, monkeypatch):

@@ -136,7 +136,7 @@ class Toy:
         self.log, self.slope, self.points, self.in_brief = log, slope, 0, 0
         self.error, self.error_slope = lambda y: 0.1 * np.square(y).sum(), lambda y: 0.2 * y
         self.lacking, self.wiggle = lambda y: 0.0, lambda y: 0.0  # of the correction, and what it errs by as a whole
-        self.in_whole, self.compiled = 0, None
+        self.in_whole = 0
 
     def at(self, points, seeds, keep=True, brief=False, scored=True, whole=False):
         for y, seed in zip(points, seeds, strict=True):

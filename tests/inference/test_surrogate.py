@@ -143,3 +143,12 @@ def test_corrections_of_a_large_study_with_products():
     # what is drawn follows what is fitted: the log densities differ by a constant
     log = found.polynomial(draws) - 0.5 * np.square(draws).sum(axis=1) - found.log_density(draws)
     assert np.mean(np.abs(log - np.median(log)) < 1e-6) > 0.9
+
+
+def test_a_polynomial_that_has_run_away_hides_nothing_else():
+    """Its numbers are so large that all else would be lost beside them; weights would be equal, and pass for good ones."""
+    p, points = 3, np.random.default_rng(1).normal(size=(50, 3))
+    box, none = np.array([[-3.0] * p, [3.0] * p]), np.zeros((p, p))
+    runs_away = Polynomial(box, np.zeros(p), none, none, np.full(p, 1e25))
+    made = Surrogate(runs_away, np.zeros(p), np.eye(p), low=0.0, high=1e20)
+    np.testing.assert_allclose(made.log_density(points), -0.5 * np.square(points).sum(axis=1), rtol=1e-12)
