@@ -11,7 +11,7 @@ from .convergence import SAMPLE
 
 LEAST_DRAWS = 100
 HIGH_K = 0.7
-LEAST_TAIL = 5  # draws that are possible
+LEAST_TAIL = 5  # possible draws, with fewer of which k is not estimated
 
 
 def good_k(draws: int) -> float:
@@ -26,18 +26,18 @@ def smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     ----------
     log_weights : float array (draws)
         At least 25; minus infinity where a draw is impossible. Of fewer than five possible ones there is no tail to tell of, and
-        k is infinite; more that are equal need no smoothing.
+        k is infinite; five or more that are all equal need no smoothing, and k is 0.
     """
     possible = np.isfinite(log_weights)
     if not possible.any():
         return np.full(log_weights.size, 1 / log_weights.size), np.inf
+    # without a constant, beside which `psis` would take different draws for equal ones
+    values = np.where(possible, log_weights - log_weights[possible].max(), -np.inf)
     if possible.sum() < LEAST_TAIL:
-        weights = np.exp(log_weights - log_weights[possible].max())
-        return weights / weights.sum(), np.inf
-    if np.ptp(log_weights[possible]) < 1e-9:
+        return np.exp(values) / np.exp(values).sum(), np.inf
+    if np.ptp(values[possible]) < 1e-9:
         return possible / possible.sum(), 0.0
-    values = log_weights - log_weights[possible].max()  # a constant, however large, says nothing
-    values = np.where(possible, values, values[possible].min() - 100.0)
+    values[~possible] = values[possible].min() - 100.0
     # what is left out has weights that are one over its likelihood
     found, k, _ = psis(-values[None, :, None])
     weights = np.exp(found.reshape(-1) - found.max())

@@ -119,7 +119,7 @@ class Surrogate:
     correction: Emulator | None = None
 
     def log_density(self, y: np.ndarray) -> np.ndarray:
-        """Of the points that `draw` gives, up to a constant: such that a ratio that has run away hides nothing else."""
+        """Of points that `draw` gives, up to a constant, such that differences of the base are not rounded away by a huge ratio."""
         base = -0.5 * np.square(np.linalg.solve(self.root, (y - self.mean).T)).sum(axis=0)
         return base + (np.clip(self._ratio(y, base), self.low, self.high) - self.high)
 

@@ -99,7 +99,7 @@ def _over_processes(workers, key, prepare, given, work, jobs) -> Iterator[tuple[
         for future in as_completed(list(names)):
             name = names.pop(future)
             if future.exception() is not None:
-                # what is done by now comes in any order: what the failure overtook is not to be lost with it
+                # what was done before the failure may be told after it, and more be done by now: none is to be lost with it
                 yield from ((names[other], other.result()) for other in names if other.done() and other.exception() is None)
             yield name, future.result()
         pool.shutdown()

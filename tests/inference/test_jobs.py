@@ -88,7 +88,7 @@ def test_processes_give_the_same_each_preparing_once(at_work):
 
 
 def test_what_is_done_is_kept_where_a_failure_overtakes_it(at_work, tmp_path, monkeypatch):
-    # the order in which what is done meanwhile is told is anyone's; here the failure is told first
+    # what was done before it is waited for comes in any order; here the failure is told first
     import concurrent.futures
 
     def failures_first(futures):
@@ -109,7 +109,7 @@ def test_a_failing_job_raises_and_what_was_done_is_kept(at_work, tmp_path, worke
     with pytest.raises(ValueError, match="job 3 is bad"):
         run_jobs(at_work.prepare, 100, at_work.fails, JOBS, workers=workers, ledger=Ledger(path, "k"))
     kept = Ledger(path, "k").results
-    # whoever fails has done what it took before; the other may be at one of the first three still
+    # the process that fails has done all it took before; the other may still be at one of the first three
     assert len(kept.keys() & {"job 0", "job 1", "job 2"}) >= (3 if workers == 1 else 2) and "job 3" not in kept
     found = run_jobs(at_work.prepare, 100, at_work.work, JOBS, workers=workers, ledger=Ledger(path, "k"))
     assert _sums(found) == SUMS

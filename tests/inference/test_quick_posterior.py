@@ -538,5 +538,6 @@ def test_smoothed_weights_of_draws_most_of_which_are_impossible():
     np.testing.assert_allclose(weights[:4], special.softmax([3.0, 2, 1, 0]), rtol=1e-6)
     assert weights[4:].max() < 1e-12 and k == np.inf  # too few for a tail
     values[1:] = -np.inf
+    values[1:3] = np.nan, np.inf
     weights, k = smoothed(values)
-    assert weights[0] == 1 and k == np.inf  # a single one is equal to itself, and proves nothing
+    assert weights[0] == 1 and weights.sum() == 1 and k == np.inf  # a single one is equal to itself, and proves nothing

@@ -145,8 +145,8 @@ def test_corrections_of_a_large_study_with_products():
     assert np.mean(np.abs(log - np.median(log)) < 1e-6) > 0.9
 
 
-def test_a_polynomial_that_has_run_away_hides_nothing_else():
-    """Its numbers are so large that all else would be lost beside them; weights would be equal, and pass for good ones."""
+def test_the_base_is_not_lost_beside_a_polynomial_that_has_run_away():
+    """At the upper bound of the ratio, where draws are: or else weights would be equal, and pass for good ones."""
     p, points = 3, np.random.default_rng(1).normal(size=(50, 3))
     box, none = np.array([[-3.0] * p, [3.0] * p]), np.zeros((p, p))
     runs_away = Polynomial(box, np.zeros(p), none, none, np.full(p, 1e25))
