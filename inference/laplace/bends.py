@@ -62,11 +62,11 @@ def _log_marginal(density, found, approximation, k, t):
 
 
 def moved_to(found: Coordinates, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The population's parameters that far from the centre, and by how much means of units' effects are wider there (p)."""
+    """The population's parameters that far from the centre, and by how much each is wider there (p)."""
     s = found.structure
     theta, wider = found.centre[s.population] + moved, np.ones(moved.size)
-    for a in np.flatnonzero(s.mean_of >= 0):
-        sd = s.mean_of[a]
+    for a in np.flatnonzero(s.width_by >= 0):
+        sd = s.width_by[a]
         log_sd = theta[sd] if np.isnan(s.log_unit[sd]) else s.log_unit[sd] + log_half_normal(theta[sd])[0]
         wider[a] = np.exp(opened(log_sd - found.log_sd[sd], *found.funnel[:, a])[0])
         theta[a] = found.centre[s.population[a]] + moved[a] * wider[a]

@@ -10,7 +10,8 @@ J is the information that the study adds, at the centre, to the effects' own pre
 deviations relative to the centre's, times how the information grows with theta. w0 is where the mode is expected: the centre, how it
 follows theta, and for a clinician less how it follows its unit. G and g are what a clinician's level, which is integrated out, tells of
 its rate at the correlation of the two: c^2/(1 - c^2 + v) and c/(1 - c^2 + v) times the level, with v the variance with which it is
-known; they depend on no standard deviation. F widens means of units' effects where units differ more. At the centre F and D are I.
+known; they depend on no standard deviation, and the level moves with the unit's. F widens means of units' effects where units differ more,
+and the correlation where rates differ less. At the centre F and D are I.
 
 An effect that the study knows well thus follows what it knows (as if it were centred), one of which it knows nothing follows its prior
 (as if it were not), and the rest lie between, each by its own weight, also where a standard deviation or the correlation is far from
@@ -49,12 +50,13 @@ class Coordinates:
         Lower triangular S.
     bend : array (3, p)
         Shift, slope and turn of `population.bent`.
-    funnel : array (2, p)
-        What `population.opened` needs of parameters that are means of units' effects.
+    funnel : array (3, p)
+        What `population.opened` needs of parameters whose scale follows a standard deviation.
     unit_growth, clinician_growth : arrays (m, p), (k, p)
         How the log of an effect's root information grows with the population's parameters.
-    level : array (2, clinicians)
-        The variance with which a clinician's level is known, and the level, both in its standard deviations.
+    level : array (2 + m, clinicians)
+        The variance with which a clinician's level is known, and the level, both in its standard deviations; and how the level, which
+        is relative to the unit's, changes with each of the unit's effects.
     unit_follows, clinician_follows : arrays (units, m, p), (clinicians, k, p)
     coupling : array (clinicians, k, m)
     unit_information, clinician_information : arrays (units, m, m), (clinicians, k, k)
@@ -89,7 +91,7 @@ class Coordinates:
         """What `mapping` takes: clinicians and units are the last axes there."""
         s = self.structure
         integers = (
-            s.population, s.unit.T, s.clinician.T, s.unit_of, s.unit_sd, s.clinician_sd, s.mean_of, s.share, s.link
+            s.population, s.unit.T, s.clinician.T, s.unit_of, s.unit_sd, s.clinician_sd, s.width_by, s.share, s.link
         )  # fmt: skip
         reals = (
             s.log_unit, self.log_sd, self.centre, self.scale, self.bend, self.funnel, s.sticks, self.unit_growth, self.clinician_growth,
@@ -177,8 +179,8 @@ def _map(head):
         carray(_pointer(head[15]), (p,), i), carray(_pointer(head[16]), (n,), i), carray(_pointer(head[17]), (2,), i),
         carray(_pointer(head[18]), (p,), f), carray(_pointer(head[19]), (p,), f),
         carray(_pointer(head[20]), (size,), f), carray(_pointer(head[21]), (p, p), f),
-        carray(_pointer(head[22]), (3, p), f), carray(_pointer(head[23]), (2, p), f), carray(_pointer(head[24]), (4, n), f),
-        carray(_pointer(head[25]), (m, p), f), carray(_pointer(head[26]), (k, p), f), carray(_pointer(head[27]), (2, count), f),
+        carray(_pointer(head[22]), (3, p), f), carray(_pointer(head[23]), (3, p), f), carray(_pointer(head[24]), (4, n), f),
+        carray(_pointer(head[25]), (m, p), f), carray(_pointer(head[26]), (k, p), f), carray(_pointer(head[27]), (2 + m, count), f),
         carray(_pointer(head[28]), (m, p, units), f), carray(_pointer(head[29]), (k, p, count), f),
         carray(_pointer(head[30]), (k, m, count), f),
         carray(_pointer(head[31]), (m, m, units), f), carray(_pointer(head[32]), (k, k, count), f),
@@ -266,9 +268,9 @@ def plain(structure: Structure) -> Coordinates:
     """Coordinates that are the parameters themselves, with standard deviations and shares as (nearly) normal quantiles."""
     s, p, zero = structure, structure.population.size, np.zeros
     (units, m), (count, k) = s.unit.shape, s.clinician.shape
-    level = np.stack([np.full(count, np.inf), zero(count)])  # a level of which nothing is known tells nothing
+    level = np.concatenate([np.full((1, count), np.inf), zero((1 + m, count))])  # a level of which nothing is known tells nothing
     blocks = (units, m, p), (count, k, p), (count, k, m), (units, m, m), (count, k, k)
     return Coordinates(
-        s, zero(p), zero(s.size), np.eye(p), np.stack([zero(p), np.ones(p), zero(p)]), zero((2, p)), zero((m, p)), zero((k, p)), level,
+        s, zero(p), zero(s.size), np.eye(p), np.stack([zero(p), np.ones(p), zero(p)]), zero((3, p)), zero((m, p)), zero((k, p)), level,
         *map(zero, blocks),
     )  # fmt: skip

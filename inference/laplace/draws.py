@@ -58,8 +58,8 @@ def bent_to(theta: np.ndarray, found: Coordinates) -> Coordinates:
     """With scale and bends such that these draws (draws, p) are about standard normal in the coordinates."""
     s = found.structure
     moved = theta - found.centre[s.population]
-    for a in np.flatnonzero(s.mean_of >= 0):
-        sd = s.mean_of[a]
+    for a in np.flatnonzero(s.width_by >= 0):
+        sd = s.width_by[a]
         own, unit = theta[:, sd], s.log_unit[sd]
         logs = own if np.isnan(unit) else np.array([unit + log_half_normal(value)[0] for value in own])
         moved[:, a] /= np.exp([opened(log - found.log_sd[sd], *found.funnel[:, a])[0] for log in logs])

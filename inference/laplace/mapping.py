@@ -34,6 +34,12 @@ def _ratios(sd, growth, x, moved, population, log_sd):
 
 
 @njit(nogil=True, error_model="numpy")
+def _own(sd, x, population, log_sd):
+    """Standard deviation of an effect relative to the centre's."""
+    return math.exp(x[population[sd]] - log_sd[sd]) if sd >= 0 else 1.0
+
+
+@njit(nogil=True, error_model="numpy")
 def _by_ratios(sd, growth, by_ratio, by_moved, by_own):
     for a in range(sd.size):
         if sd[a] >= 0:
@@ -43,33 +49,47 @@ def _by_ratios(sd, growth, by_ratio, by_moved, by_own):
 
 
 @njit(nogil=True, error_model="numpy")
-def _grips(log_odds, level, grip):
-    """What a clinician's level tells of its rate at the correlation c: a precision c^2/(1 - c^2 + v), and c/(1 - c^2 + v) times the level.
-
-    ``level`` (2, clinicians): v, the variance with which a level is known, and the level itself, both in its standard deviations.
-    """
-    c = math.tanh(0.5 * log_odds)
-    for i in range(level.shape[1]):
-        s = c / (1.0 - c * c + level[0, i])
-        grip[0, i], grip[1, i] = c * s, s * level[1, i]
+def _levels(level, effect, unit_of):
+    """What is known of each clinician's level, which is relative to its unit's."""
+    found = level[1].copy()
+    for b in range(effect.shape[0]):
+        along, by = level[2 + b], effect[b]
+        for i in range(found.size):
+            found[i] += along[i] * by[unit_of[i]]
+    return found
 
 
 @njit(nogil=True, error_model="numpy")
-def _grips_back(log_odds, level, by_grip):
-    """Derivative by the log odds."""
+def _grips(log_odds, level, levels, grip):
+    """What a clinician's level tells of its rate at the correlation c: a precision c^2/(1 - c^2 + v), and c/(1 - c^2 + v) times the level.
+
+    ``level`` (2 + m, clinicians): v, the variance with which a level is known, and the level where its unit's effects are the centre's,
+    both in its standard deviations; how it changes with these. ``levels`` (clinicians): as it is.
+    """
+    c = math.tanh(0.5 * log_odds)
+    for i in range(levels.size):
+        s = c / (1.0 - c * c + level[0, i])
+        grip[0, i], grip[1, i] = c * s, s * levels[i]
+
+
+@njit(nogil=True, error_model="numpy")
+def _grips_back(log_odds, level, levels, by_grip, unit_of, by_effect):
+    """Derivative by the log odds; those by the units' effects (m, units) are added to."""
     c = math.tanh(0.5 * log_odds)
     total = 0.0
-    for i in range(level.shape[1]):
+    for i in range(levels.size):
         below = 1.0 - c * c + level[0, i]
         s = c / below
         slope = 1.0 / below + 2.0 * s * s
-        total += by_grip[0, i] * (s + c * slope) + by_grip[1, i] * slope * level[1, i]
+        total += by_grip[0, i] * (s + c * slope) + by_grip[1, i] * slope * levels[i]
+        for b in range(by_effect.shape[0]):
+            by_effect[b, unit_of[i]] += by_grip[1, i] * s * level[2 + b, i]
     return 0.5 * (1.0 - c * c) * total
 
 
 @njit(nogil=True, error_model="numpy")
 def there(
-    y, x, population, unit, clinician, unit_of, unit_sd, clinician_sd, mean_of, share, link, log_unit, log_sd, centre, scale, bend, funnel,
+    y, x, population, unit, clinician, unit_of, unit_sd, clinician_sd, width_by, share, link, log_unit, log_sd, centre, scale, bend, funnel,
     sticks, unit_growth, clinician_growth, level, unit_follows, clinician_follows, coupling, unit_information, clinician_information,
     kept_population, kept_unit, kept_clinician,
 ):  # fmt: skip
@@ -82,7 +102,7 @@ def there(
     k, count = clinician.shape
     moved = np.empty(p)
     logs = population_there(
-        y, x, moved, population, mean_of, share, log_unit, log_sd, centre, scale, bend, funnel, sticks, kept_population
+        y, x, moved, population, width_by, share, log_unit, log_sd, centre, scale, bend, funnel, sticks, kept_population
     )
     effect = np.empty((m, units))  # of a unit, on the scale of the centre's standard deviation
     if m:
@@ -91,9 +111,7 @@ def there(
         _predict(predicted, normal, y, unit, centre, unit_follows, moved)
         logs -= blocks(predicted, unit_information, ratio, level, -1, normal, kept_unit, out)
         for a in range(m):
-            own = 1.0
-            if unit_sd[a] >= 0:
-                own = math.exp(x[population[unit_sd[a]]] - log_sd[unit_sd[a]])
+            own = _own(unit_sd[a], x, population, log_sd)
             for j in range(units):
                 x[unit[a, j]] = out[a, j]
                 effect[a, j] = own * out[a, j] - centre[unit[a, j]]
@@ -107,7 +125,7 @@ def there(
                 to[i] -= along[i] * by[unit_of[i]]
     grip = np.empty((2, count if link[0] >= 0 else 0))
     if link[0] >= 0:
-        _grips(x[population[link[0]]], level, grip)
+        _grips(x[population[link[0]]], level, _levels(level, effect, unit_of), grip)
     logs -= blocks(predicted, clinician_information, ratio, grip, link[1], normal, kept_clinician, out)
     for a in range(k):
         for i in range(count):
@@ -130,7 +148,7 @@ def _predict(predicted, normal, y, positions, centre, follows, moved):
 
 @njit(nogil=True, error_model="numpy")
 def back(
-    x, g, by_y, population, unit, clinician, unit_of, unit_sd, clinician_sd, mean_of, share, link, log_unit, log_sd, centre, scale, bend,
+    x, g, by_y, population, unit, clinician, unit_of, unit_sd, clinician_sd, width_by, share, link, log_unit, log_sd, centre, scale, bend,
     funnel, sticks, unit_growth, clinician_growth, level, unit_follows, clinician_follows, coupling, unit_information,
     clinician_information, kept_population, kept_unit, kept_clinician,
 ):  # fmt: skip
@@ -149,21 +167,24 @@ def back(
     blocks_back(clinician_information, ratio, link[1], kept_clinician, given, by_normal, by_predicted, by_ratio, by_grip)
     _gather(by_y, by_moved, clinician, clinician_follows, by_normal, by_predicted)
     _by_ratios(clinician_sd, clinician_growth, by_ratio, by_moved, by_own)
+    effect, by_effect = np.empty((m, units)), np.zeros((m, units))
+    for a in range(m):
+        own = _own(unit_sd[a], x, population, log_sd)
+        for j in range(units):
+            effect[a, j] = own * x[unit[a, j]] - centre[unit[a, j]]
     if link[0] >= 0:
-        by_own[link[0]] += _grips_back(x[population[link[0]]], level, by_grip)
+        levels = _levels(level, effect, unit_of)
+        by_own[link[0]] += _grips_back(x[population[link[0]]], level, levels, by_grip, unit_of, by_effect)
     if m:
         ratio, by_ratio = _ratios(unit_sd, unit_growth, x, moved, population, log_sd), np.zeros(m)
         given, by_normal, of_unit = np.empty((m, units)), np.empty((m, units)), np.empty((m, units))
-        by_effect = np.zeros((m, units))
         for a in range(k):
             for b in range(m):
                 to, along, by = by_effect[b], coupling[a, b], by_predicted[a]
                 for i in range(count):
                     to[unit_of[i]] -= along[i] * by[i]
         for a in range(m):
-            own = 1.0
-            if unit_sd[a] >= 0:
-                own = math.exp(x[population[unit_sd[a]]] - log_sd[unit_sd[a]])
+            own = _own(unit_sd[a], x, population, log_sd)
             total = 0.0
             for j in range(units):
                 given[a, j] = g[unit[a, j]] + by_effect[a, j] * own
@@ -173,7 +194,7 @@ def back(
         blocks_back(unit_information, ratio, -1, kept_unit, given, by_normal, of_unit, by_ratio, by_grip)
         _gather(by_y, by_moved, unit, unit_follows, by_normal, of_unit)
         _by_ratios(unit_sd, unit_growth, by_ratio, by_moved, by_own)
-    population_back(x, g, by_y, by_moved, by_own, population, mean_of, share, scale, kept_population)
+    population_back(x, g, by_y, by_moved, by_own, population, width_by, share, scale, kept_population)
 
 
 @njit(nogil=True, error_model="numpy")

@@ -4,7 +4,8 @@ Three things make it more than a linear map, each with a derivative and a Jacobi
 
 - each coordinate is bent, with a slope of its own on either side, as a marginal that is skewed asks for (the split normal of
   Martins et al. 2013, Computational Statistics & Data Analysis 67, made smooth);
-- a parameter that is the mean of units' effects is known the less, the more units differ: its scale follows their standard deviation;
+- a parameter that is the mean of units' effects is known the less, the more units differ, and the correlation of clinicians' rates with
+  their levels the better, the more rates differ: its scale follows their standard deviation;
 - standard deviations are normal quantiles (`quantile`), and so are, nearly, shares of the variance (`stick`).
 """
 
@@ -42,19 +43,26 @@ def stick(r, middle, slope, low, high):
 
 
 @njit(nogil=True, error_model="numpy")
-def opened(log_ratio, share, own):
-    """Log of how much wider a mean of effects is where their standard deviation is exp(log_ratio) times the centre's; its derivative.
+def opened(log_ratio, share, own, mean):
+    """Log of how much wider a parameter is where effects' standard deviation is exp(log_ratio) times the centre's; its derivative.
 
-    ``share``: of the mean's variance that comes from the effects; ``own``: variance of one effect's own measurement, relative to the
-    effects' variance at the centre. The variance is proportional to 1 - share + share (own + ratio^2) / (own + 1).
+    ``own``: variance of one effect's own measurement, relative to the effects' variance at the centre. A ``mean`` (> 0) of effects is
+    known the less the more they differ: ``share`` of its variance comes from them, and it is proportional to 1 - share + share (own +
+    ratio^2) / (own + 1). A correlation of effects with something else is known the better: ``share`` of its precision comes from
+    them, and it is proportional to 1 - share + share ratio^2 (own + 1) / (own + ratio^2).
     """
-    differing = share * math.exp(2.0 * log_ratio) / (own + 1.0)
-    variance = 1.0 - share + share * own / (own + 1.0) + differing
-    return 0.5 * math.log(variance), differing / variance
+    squared = math.exp(2.0 * log_ratio)
+    if mean > 0:
+        differing = share * squared / (own + 1.0)
+        variance = 1.0 - share + share * own / (own + 1.0) + differing
+        return 0.5 * math.log(variance), differing / variance
+    told = share * squared * (own + 1.0) / (own + squared)
+    precision = 1.0 - share + told
+    return -0.5 * math.log(precision), -told * own / ((own + squared) * precision)
 
 
 @njit(nogil=True, error_model="numpy")
-def population_there(y, x, moved, population, mean_of, share, log_unit, log_sd, centre, scale, bend, funnel, sticks, kept):
+def population_there(y, x, moved, population, width_by, share, log_unit, log_sd, centre, scale, bend, funnel, sticks, kept):
     """Fill the population's ``x``, and ``moved`` with how far it is from the centre in `plain` coordinates.
 
     ``kept`` (7, p): the slope of x by the plain coordinate and the derivative of its log; the bent coordinate's derivative and that of its
@@ -80,9 +88,9 @@ def population_there(y, x, moved, population, mean_of, share, log_unit, log_sd, 
             logs += log_slope
         x[population[a]] = at
     for a in range(p):
-        if mean_of[a] >= 0:
-            sd = mean_of[a]
-            log_factor, kept[5, a] = opened(x[population[sd]] - log_sd[sd], funnel[0, a], funnel[1, a])
+        if width_by[a] >= 0:
+            sd = width_by[a]
+            log_factor, kept[5, a] = opened(x[population[sd]] - log_sd[sd], funnel[0, a], funnel[1, a], funnel[2, a])
             kept[4, a] = math.exp(log_factor)
             logs += log_factor
             moved[a] *= kept[4, a]
@@ -105,7 +113,7 @@ def population_there(y, x, moved, population, mean_of, share, log_unit, log_sd, 
 
 
 @njit(nogil=True, error_model="numpy")
-def population_back(x, g, by_y, by_moved, by_own, population, mean_of, share, scale, kept):
+def population_back(x, g, by_y, by_moved, by_own, population, width_by, share, scale, kept):
     """Fill the population's ``by_y``; ``by_moved`` and ``by_own`` hold what effects add to the derivatives by ``moved`` and by ``x``."""
     p = population.size
     by_x = np.empty(p)
@@ -132,9 +140,9 @@ def population_back(x, g, by_y, by_moved, by_own, population, mean_of, share, sc
             below += own
             beneath += size
     for a in range(p):
-        if mean_of[a] >= 0:
+        if width_by[a] >= 0:
             own = by_moved[a] + by_x[a]
-            by_x[mean_of[a]] += (own * kept[6, a] + 1.0) * kept[5, a]
+            by_x[width_by[a]] += (own * kept[6, a] + 1.0) * kept[5, a]
     for a in range(p):
         by_moved[a] += by_x[a] * kept[0, a] + kept[1, a]
         by_moved[a] *= kept[4, a]

@@ -11,7 +11,7 @@ from .curvature import central, latent_curvature
 from .quantile import log_half_normal
 
 LEAST_INFORMATION = 1e-3  # of an effect, from which its growth is told
-MOST_SHARE = 0.99  # of a mean's variance that comes from the units' effects
+MOST_SHARE = 0.99  # of a variance or precision that comes from effects
 
 
 def coordinates_at(structure, x, latent, covariance, unit_follows, clinician_follows, growth=None, level=None) -> Coordinates:
@@ -20,18 +20,18 @@ def coordinates_at(structure, x, latent, covariance, unit_follows, clinician_fol
     Parameters
     ----------
     growth : pair of arrays (m, p), (k, p), optional
-    level : array (2, clinicians), optional
+    level : array (2 + m, clinicians), optional
         See `Coordinates`.
     """
     s, start = structure, plain(structure)
     level = start.level if level is None else level
     unit_growth, clinician_growth = (start.unit_growth, start.clinician_growth) if growth is None else growth
     unit, clinician = latent.blocks
-    precision, told = np.zeros(len(clinician)), np.zeros(clinician.shape[:2])
+    precision, told, moves = np.zeros(len(clinician)), np.zeros(clinician.shape[:2]), np.zeros(latent.coupling.shape)
     if s.link[0] >= 0:
         c = np.tanh(x[s.population[s.link[0]]] / 2)
         slope = c / (1 - c**2 + level[0])
-        precision, told[:, s.link[1]] = c * slope, slope * level[1]
+        precision, told[:, s.link[1]], moves[:, s.link[1]] = c * slope, slope * level[1], slope[:, None] * level[2:].T
         clinician = clinician.copy()
         clinician[:, s.link[1], s.link[1]] -= precision
     unit, clinician = _information(unit), _information(clinician)
@@ -48,8 +48,9 @@ def coordinates_at(structure, x, latent, covariance, unit_follows, clinician_fol
     followed = np.linalg.solve(own, whole)
     found = replace(
         start, log_sd=log_sd, centre=centre, scale=np.linalg.cholesky(covariance), unit_growth=unit_growth,
-        clinician_growth=clinician_growth, level=level, coupling=followed @ latent.coupling, unit_information=unit,
-        clinician_information=clinician, funnel=_funnel(s, log_sd, unit, covariance),
+        clinician_growth=clinician_growth, level=level, coupling=followed @ latent.coupling + np.linalg.solve(own, moves),
+        unit_information=unit,
+        clinician_information=clinician, funnel=_funnel(s, log_sd, unit, clinician, covariance),
     )  # fmt: skip
     # the map follows much of its own accord; what is left of the dependence is linear
     found = replace(found, unit_follows=unit_follows - _followed(found)[0])
@@ -77,18 +78,25 @@ def _followed(found: Coordinates, step: float = 1e-4):
     return columns[s.unit], columns[s.clinician]
 
 
-def _funnel(structure, log_sd, unit_information, covariance):
-    """Of each mean of units' effects: how much of its variance comes from them, and the variance of their own measurement."""
-    s, found = structure, np.zeros((2, structure.population.size))
-    for a in np.flatnonzero(s.mean_of >= 0):
-        effect = np.flatnonzero(s.unit_sd == s.mean_of[a])[0]
+def _funnel(structure, log_sd, unit_information, clinician_information, covariance):
+    """What `population.opened` needs: how much of a mean's variance comes from units' effects, of the correlation's precision from the
+    clinicians' rates, and the variance of one effect's own measurement.
+    """
+    s, found = structure, np.zeros((3, structure.population.size))
+    for a in np.flatnonzero(s.width_by >= 0):
+        if a == s.link[0]:
+            own = 1 / max(clinician_information[:, s.link[1], s.link[1]].mean(), LEAST_INFORMATION)
+            found[:, a] = np.clip(1 - covariance[a, a] / s.link_variance, 0.0, MOST_SHARE), own, 0.0
+            continue
+        effect = np.flatnonzero(s.unit_sd == s.width_by[a])[0]
         own = 1 / max(unit_information[:, effect, effect].mean(), LEAST_INFORMATION)
-        variance = np.exp(2 * log_sd[s.mean_of[a]]) * (own + 1) / len(unit_information)
-        found[:, a] = min(MOST_SHARE, variance / covariance[a, a]), own
+        variance = np.exp(2 * log_sd[s.width_by[a]]) * (own + 1) / len(unit_information)
+        found[:, a] = min(MOST_SHARE, variance / covariance[a, a]), own, 1.0
     return found
 
 
 C = 0.6  # correlations at which the level's part is told from the rest
+MOVE = 0.05  # of units' effects, in their standard deviations, that tells how levels change with them
 
 
 def levels(density, structure, x) -> np.ndarray:
@@ -108,8 +116,20 @@ def levels(density, structure, x) -> np.ndarray:
     none, low, high = (central(density, with_correlation(c), rate)[rate] for c in (0.0, -C, C))
     told = np.maximum((low + high) / 2 - none, 1e-6)
     variance = np.maximum(C**2 / told - (1 - C**2), 1e-3)
-    slopes = [density(with_correlation(c))[1][rate] for c in (-C, C)]
-    return np.stack([variance, (slopes[1] - slopes[0]) * (1 - C**2 + variance) / (2 * C)])
+
+    def level():
+        slopes = [density(with_correlation(c))[1][rate] for c in (-C, C)]
+        return (slopes[1] - slopes[0]) * (1 - C**2 + variance) / (2 * C)
+
+    found = [variance, level()]
+    for effect in s.unit.T:
+        beside = []
+        for sign in (1, -1):
+            at[effect] = x[effect] + sign * MOVE
+            beside.append(level())
+        at[effect] = x[effect]
+        found.append((beside[0] - beside[1]) / (2 * MOVE))
+    return np.stack(found)
 
 
 def growth(density, structure, approximation, sd: np.ndarray, mapped=map) -> tuple[np.ndarray, np.ndarray]:

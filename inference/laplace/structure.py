@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import digamma, polygamma
 
+CONCORDANCE = "level_rate_concordance"
 # effects of a unit, and the parameter that is their mean (on the log scale, as they are)
 MEANS = {"unit_level_z": "level_log__", "unit_rate_z": "half_life_log__"}
 
@@ -29,8 +30,9 @@ class Structure:
         Which of the population's parameters is the log of the effect's standard deviation; -1: none is.
     log_unit : float array (p)
         Log of the unit in which a standard deviation is turned into a normal quantile (`quantile`); NaN for other parameters.
-    mean_of : int array (p)
-        For the mean of an effect of units, which parameter is the log of that effect's standard deviation; -1 for others.
+    width_by : int array (p)
+        For the mean of an effect of units, which parameter is the log of that effect's standard deviation; for the correlation of rate
+        and level, that of the rate's; -1 for others.
     share : int array (layers - 1)
         Which parameters are the centred logs of the shares of the variance (the last share's is left out).
     sticks : float array (4, layers - 1)
@@ -38,6 +40,8 @@ class Structure:
     link : int array (2)
         Which parameter is the log odds of the concordance of a clinician's level, integrated out, with its rate; which of a
         clinician's effects is the rate. -1: there is none.
+    link_variance : float
+        Of those log odds under their prior.
     """
 
     population: np.ndarray
@@ -47,10 +51,11 @@ class Structure:
     unit_sd: np.ndarray
     clinician_sd: np.ndarray
     log_unit: np.ndarray
-    mean_of: np.ndarray
+    width_by: np.ndarray
     share: np.ndarray
     sticks: np.ndarray
     link: np.ndarray
+    link_variance: float = np.inf
 
     @property
     def size(self) -> int:
@@ -96,22 +101,26 @@ def structure_of(names, slices, table, sizes, unit_of) -> Structure:
         if p.prior.family == "half_normal":
             at = where[f"{p.name}_log__"]
             log_unit[at : at + int(np.prod([sizes[dim] for dim in p.dims]))] = np.log(p.prior.sd)
-    mean_of = np.full(log_unit.size, -1)
+    width_by = np.full(log_unit.size, -1)
     for effect, mean in MEANS.items():
         if (effect, 0) in effects["unit"] and mean in where:
-            mean_of[where[mean]] = scale_of(effect, 0)
+            width_by[where[mean]] = scale_of(effect, 0)
     share, concentration = np.empty(0, int), np.empty(0)
     for p in table:
         if p.prior.family == "dirichlet":
             concentration = np.array(p.prior.concentration)
             share = where[f"{p.name}_simplex__"] + np.arange(concentration.size - 1)
     integrated = not {"level_z", "level_effect"} & latent.keys()
-    linked = integrated and "level_rate_concordance_logodds__" in where and ("rate_z", 0) in effects["clinician"]
-    link = [where["level_rate_concordance_logodds__"], effects["clinician"].index(("rate_z", 0))] if linked else [-1, -1]
+    linked = integrated and f"{CONCORDANCE}_logodds__" in where and ("rate_z", 0) in effects["clinician"]
+    link = [where[f"{CONCORDANCE}_logodds__"], effects["clinician"].index(("rate_z", 0))] if linked else [-1, -1]
+    variance = np.inf
+    if linked:
+        width_by[link[0]] = scale_of("rate_z", 0)
+        variance = sum(float(polygamma(1, c)) for c in dict(next(p.prior for p in table if p.name == CONCORDANCE).arguments).values())
     sds = {who: np.array([scale_of(*effect) for effect in found], int) for who, found in effects.items()}
     return Structure(
         np.concatenate(population), blocks["unit"], blocks["clinician"], np.asarray(unit_of, int), sds["unit"], sds["clinician"],
-        log_unit, mean_of, share, _sticks(concentration), np.array(link),
+        log_unit, width_by, share, _sticks(concentration), np.array(link), variance,
     )
 
 

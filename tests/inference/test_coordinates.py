@@ -78,7 +78,7 @@ def test_a_share_as_nearly_a_normal_quantile(low, high):
         assert np.isclose(curved, -1, atol=0.1)
 
 
-def test_a_mean_of_effects_is_known_the_less_the_more_they_differ():
+def test_a_width_by_effects_is_known_the_less_the_more_they_differ():
     """Variance of the mean of 5 measured effects and something else, by how much the effects differ."""
     effects, own, other = 0.3, 0.2, 0.05
 
@@ -87,10 +87,26 @@ def test_a_mean_of_effects_is_known_the_less_the_more_they_differ():
 
     share = (effects**2 + own) / 5 / variance(effects)
     for ratio in (1e-3, 0.5, 1.0, 4.0):
-        log, slope = opened(np.log(ratio), share, own / effects**2)
+        log, slope = opened(np.log(ratio), share, own / effects**2, 1.0)
         assert np.isclose(np.exp(2 * log), variance(effects * ratio) / variance(effects))
         step = 1e-6
-        above, below = (opened(np.log(ratio) + sign * step, share, own / effects**2)[0] for sign in (1, -1))
+        above, below = (opened(np.log(ratio) + sign * step, share, own / effects**2, 1.0)[0] for sign in (1, -1))
+        assert np.isclose(slope, (above - below) / (2 * step), atol=1e-6)
+
+
+def test_a_correlation_with_effects_is_known_the_better_the_more_they_differ():
+    """Precision of the slope of 5 measured effects on something known, and its prior's, by how much the effects differ."""
+    effects, own, prior = 0.3, 0.2, 4.0
+
+    def precision(sd):
+        return prior + 5 * sd**2 / (sd**2 + own)
+
+    share = 1 - prior / precision(effects)
+    for ratio in (1e-3, 0.5, 1.0, 4.0):
+        log, slope = opened(np.log(ratio), share, own / effects**2, 0.0)
+        assert np.isclose(np.exp(-2 * log), precision(effects * ratio) / precision(effects))
+        step = 1e-6
+        above, below = (opened(np.log(ratio) + sign * step, share, own / effects**2, 0.0)[0] for sign in (1, -1))
         assert np.isclose(slope, (above - below) / (2 * step), atol=1e-6)
 
 
@@ -258,14 +274,16 @@ def test_any_coordinates_keep_the_density(sizes):
     share = number[4:7:2] if p > 6 else number[1:2]
     s = replace(
         s, log_unit=np.where(number % 2, np.nan, -0.7), unit_sd=np.arange(m) % (p + 1) - 1, clinician_sd=(np.arange(k) + 1) % (p + 1) - 1,
-        mean_of=np.where(number == p - 1, 0, -1), share=share, sticks=0.5 + rng.random((4, share.size)), link=np.array([1, k - 1]),
+        width_by=np.where(number == p - 1, 0, -1), share=share, sticks=0.5 + rng.random((4, share.size)), link=np.array([1, k - 1]),
     )  # fmt: skip
     s.log_unit[[*share, p - 1]] = np.nan
     roots = rng.normal(size=(units, m, m)), rng.normal(size=(clinicians, k, k))
     coordinates = Coordinates(
         s, *(0.3 * rng.normal(size=size) for size in (p, s.size)), np.tril(0.2 * rng.normal(size=(p, p))) + 0.5 * np.eye(p),
-        np.stack([0.2 * rng.normal(size=p), 1 + rng.random(p), rng.uniform(-0.9, 0.9, p)]), rng.random((2, p)),
-        0.2 * rng.normal(size=(m, p)), 0.2 * rng.normal(size=(k, p)), np.stack([rng.random(clinicians), rng.normal(size=clinicians)]),
+        np.stack([0.2 * rng.normal(size=p), 1 + rng.random(p), rng.uniform(-0.9, 0.9, p)]),
+        np.concatenate([rng.random((2, p)), rng.integers(0, 2, (1, p))]),
+        0.2 * rng.normal(size=(m, p)), 0.2 * rng.normal(size=(k, p)),
+        np.concatenate([rng.random((1, clinicians)), rng.normal(size=(1 + m, clinicians))]),
         *(0.5 * rng.normal(size=size) for size in ((units, m, p), (clinicians, k, p), (clinicians, k, m))),
         *(root @ root.transpose(0, 2, 1) for root in roots),
     )  # fmt: skip

@@ -89,7 +89,7 @@ def test_the_compiled_model_is_an_arrow(small):
 def test_what_a_level_tells_of_a_rate(small):
     """How the rates' curvature changes with their correlation with the levels, as an even function, and their slope, as an odd one."""
     s, density, x = small.found.structure, small.found.density, small.found.approximation.at.x.copy()
-    variance, level = small.found.coordinates.level
+    variance, level, *follows = small.found.coordinates.level
     rate = s.clinician[:, s.link[1]]
 
     def slope_and_precision(c):
@@ -104,6 +104,17 @@ def test_what_a_level_tells_of_a_rate(small):
     told = 0.3 / (1 - 0.3**2 + variance)
     np.testing.assert_allclose((low + high)[1] / 2 - none[1], 0.3 * told, rtol=0.2)
     np.testing.assert_allclose((high - low)[0] / 2, told * level, rtol=0.2, atol=0.02)
+    # a level is relative to its unit's: what it tells changes with the unit's effects
+    assert len(follows) == s.unit.shape[1] and np.mean(follows[0]) < -0.1
+    centre = x.copy()
+    for effect, change in zip(s.unit.T, follows, strict=True):
+        beside = []
+        for sign in (1, -1):
+            x = centre.copy()
+            x[effect] += 0.1 * sign
+            low, high = (slope_and_precision(c)[0] for c in (-0.3, 0.3))
+            beside.append((high - low) / 2)
+        np.testing.assert_allclose((beside[0] - beside[1]) / 0.2, told * change, rtol=0.2, atol=0.02)
 
 
 def test_chains_in_other_coordinates_have_the_same_posterior(small):
