@@ -1,7 +1,7 @@
 """Two workers against one: how much faster a LocalCluster of two is, task by task.
 
     python -P benchmarks/cluster.py                        # every task
-    python -P benchmarks/cluster.py calibration --rounds 5
+    python -P benchmarks/cluster.py calibrate --rounds 5
 
 Both clusters are there all the time, one thread a worker, and each worker has compiled before anything is timed. Rounds are
 interleaved: one worker, two workers, one worker ... The same jobs are done each time. Where other work runs on the machine the
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from distributed import Client, LocalCluster
 
-from equipoise.inference.cluster import share_out
+from equipoise.inference.over_workers import share_out
 from equipoise.inference.refits import calibration
 from equipoise.inference.refits.jobs import job_with_context
 from equipoise.inference.sampling import Sampling

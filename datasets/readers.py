@@ -6,15 +6,16 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
 
 from .errors import UserError, list_some, nearest
-from .memory import PER_ROW, PER_TEXT_BYTE, refuse_too_large
+from .memory import PER_CELL, PER_ROW, PER_SHEET_BYTE, PER_TEXT_BYTE, refuse_too_large
 from .table import Table
 
+AS_PARQUET = "Save it as Parquet with the columns that are needed, which takes far less, or use a machine with more memory."
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
 
 
@@ -27,7 +28,7 @@ def read_table(path: str | Path, columns: Iterable[str] = ()) -> Table:
         Ends in .csv, .tsv or .txt (separated by commas, semicolons or tabs), .parquet, .xlsx (first sheet), .sav or
         .zsav.
     columns
-        Those that are wanted: of a Parquet file that has them all, only these are read, row group by row group.
+        Those that are wanted: of a Parquet file that has them all, only these are read.
 
     Returns
     -------
@@ -75,8 +76,7 @@ def read_tables(interventions: object, table: Table) -> object:
 
 
 def _read_text(path: Path) -> Table:
-    advice = "Save it as Parquet with the columns that are needed, which takes far less, or use a machine with more memory."
-    refuse_too_large(path, PER_TEXT_BYTE * path.stat().st_size, advice)
+    refuse_too_large(path, PER_TEXT_BYTE * path.stat().st_size, AS_PARQUET)
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
@@ -114,7 +114,12 @@ def _read_text(path: Path) -> Table:
 def _read_excel(path: Path) -> Table:
     # Read without a header, so that pandas neither renames columns nor hides how many rows stand above.
     try:
+        with ZipFile(path) as book:
+            large = [entry.file_size for entry in book.infolist() if entry.filename.startswith(("xl/worksheets/", "xl/sharedStrings"))]
+        refuse_too_large(path, PER_SHEET_BYTE * sum(large), AS_PARQUET)
         cells = pd.read_excel(path, header=None, dtype=object, keep_default_na=False, na_values=[""])
+    except UserError:
+        raise
     except (BadZipFile, ValueError, KeyError, OSError) as error:
         raise UserError(f"{path.name} cannot be read as an Excel workbook ({error}). Save it as CSV.") from None
     filled = np.flatnonzero(cells.notna().any(axis=1))
@@ -155,7 +160,11 @@ def _read_spss(path: Path) -> Table:
             f"{path.name}: to read SPSS files install pyreadstat (pip install 'equipoise[spss]'), or save it as CSV."
         ) from None
     try:
+        _, told = pyreadstat.read_sav(path, metadataonly=True)
+        refuse_too_large(path, (told.number_rows or 0) * (PER_ROW + PER_CELL * told.number_columns), AS_PARQUET)
         frame, _ = pyreadstat.read_sav(path)
+    except UserError:
+        raise
     except (pyreadstat.ReadstatError, OSError) as error:
         raise UserError(f"{path.name} cannot be read as an SPSS file ({error}).") from None
     return Table.from_frame(frame, path.name)

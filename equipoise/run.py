@@ -224,8 +224,13 @@ class _Job:
 
     def work(self, progress: bool, note: Note, kept: list[Path]) -> Outcome:
         from .inference.cluster import is_asked
+        from .inference.derive import bytes_of_results
+        from .inference.store import need_room
 
+        chains = 1 if self.sampling["method"] == QUICK else self.sampling["chains"]
         with outputs.staged(self.target) as staging:
+            needed = bytes_of_results(self.model, self.study, chains, self.sampling["draws"])
+            need_room(staging, needed, "another folder for results (--output)")
             if is_asked():
                 note("On a Dask cluster, once its workers answer (a minute at most).")
             if self.sampling["method"] == QUICK:
@@ -234,7 +239,7 @@ class _Job:
                 asked = f"{self.sampling['chains']} chains of {self.sampling['draws']} draws"
                 note(f"Sampling {asked} (Ctrl-C keeps those there are).")
             with quiet():
-                fit = sample(self.model, self.study, **self.sampling, progress=progress)
+                fit = sample(self.model, self.study, **self.sampling, threads=self.analysis.spec.compute.threads, progress=progress)
             if not fit.complete:
                 return self.keep(fit, fit.save, kept)
             fit.save(staging / DRAWS)

@@ -115,6 +115,7 @@ class ComputeTable(Table):
 
     scheduler: Name | None = None
     workers: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1)] = 1
 
 
 class StatementsTable(Table):

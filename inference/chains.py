@@ -19,8 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from ..datasets.errors import UserError
-from .cluster import prepared, share_out
+from .over_workers import ClusterLost, prepared, share_out
 from .workers import need_memory
 
 PROGRESS = "equipoise-chains"  # topic of what workers tell
@@ -40,11 +39,12 @@ class Source:
     model: object
     study: object
     coordinates: object = None
+    threads: int = 1  # of each chain's likelihood
 
     @property
     def key(self) -> str:
         """Of what is compiled and sampled."""
-        total = hashlib.sha256(f"{self.model.to_dict()} {self.study.fingerprint}".encode())
+        total = hashlib.sha256(f"{self.model.to_dict()} {self.study.fingerprint} {self.threads > 1}".encode())
         for array in () if self.coordinates is None else self.coordinates.arrays:
             total.update(array.tobytes())
         return total.hexdigest()
@@ -55,7 +55,7 @@ class Source:
 
         with warnings.catch_warnings(), redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore", UserWarning)  # cautions were given where the fit was asked for
-            found = compile_model(self.model.build(self.study))
+            found = compile_model(self.model.build(self.study, self.threads > 1))
         return found if self.coordinates is None else in_coordinates(found, self.coordinates)
 
 
@@ -185,15 +185,15 @@ def sample_chains(
         workers = len(client.nthreads())
         print(f"{chains} chains over {workers} worker{'s' * (workers > 1)} of {client.scheduler.address} ...", flush=True)
     done = share_out(
-        client, _sample, given, jobs, interrupted=lambda: client.run(_stop, run, on_error="ignore"), meanwhile=meanwhile
-    )
+        client, _sample, given, jobs, interrupted=lambda: client.run(_stop, run, on_error="ignore"), meanwhile=meanwhile, patient=True,
+    )  # fmt: skip
     with _bar(client, run, chains, total, progress) as show, closing(done):
         try:
             for _, (c, tree) in done:
                 if tree is not None:
                     found[c] = tree
                     show(c, settings["tune"] + int(length_of(tree)[0]))
-        except UserError as error:
+        except ClusterLost as error:
             if not found:
                 raise
             print(f"{error} The other chains are kept.", file=sys.stderr)
@@ -208,6 +208,8 @@ def _sample(given, chain: int) -> tuple[int, xr.DataTree | None]:
     """On a worker; None where the run was stopped before."""
     from distributed import get_worker
 
+    from .sampling import with_threads
+
     key, source, settings, run = given
     if run in _STOPPED:
         return chain, None
@@ -219,7 +221,8 @@ def _sample(given, chain: int) -> tuple[int, xr.DataTree | None]:
             last[0] = time.monotonic()
             worker.log_event(PROGRESS, {"run": run, "chain": chain, "made": made})
 
-    tree = sample_one(compiled, settings, chain, lambda: run in _STOPPED, tell)
+    with with_threads(compiled, source.threads):
+        tree = sample_one(compiled, settings, chain, lambda: run in _STOPPED, tell)
     return chain, tree
 
 

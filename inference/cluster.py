@@ -1,4 +1,4 @@
-"""Work shared out over a Dask cluster: which one, whether its workers are as they must be, and jobs that outlive a worker.
+"""Work shared out over a Dask cluster: which one, and whether its workers are as they must be.
 
 What is found does not depend on where it is computed. Code and arguments travel between processes of the same environment; no
 file is unpickled.
@@ -10,25 +10,15 @@ import functools
 import logging
 import signal
 import sys
-import threading
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from itertools import count as count_up
-from itertools import islice
-from typing import Any
 
 from ..datasets.errors import UserError
 from .cores import available_cores
 from .workers import LOCAL, check_scheduler, check_versions
 
 WAIT_WORKERS = 60  # seconds
-UNDER_WAY = 2  # blocks for each thread of the workers: one that is worked on, and the next
-MOST_PREPARED = 3  # that a worker keeps: as many as there are assumptions on the spread
-
-_PREPARED: dict[str, Any] = {}  # of this process
-_LOCK = threading.Lock()
 _PLACE: ContextVar[_Place | None] = ContextVar("place", default=None)
 
 
@@ -158,120 +148,3 @@ def locks_of_this_process() -> Iterator[None]:
 
     with dask.config.set(scheduler="threads"):
         yield
-
-
-def prepared(key: str, prepare: Callable, given: Any):
-    """What ``prepare(given)`` made in this process under this key, made once; the latest few are kept."""
-    with _LOCK:
-        if key not in _PREPARED:
-            while len(_PREPARED) >= MOST_PREPARED:
-                del _PREPARED[next(iter(_PREPARED))]
-            _PREPARED[key] = prepare(given)
-        return _PREPARED[key]
-
-
-def share_out(
-    client, function: Callable, given: Any, jobs: Iterable[tuple[Any, Any]], under_way: int | None = None,
-    interrupted: Callable | None = None, meanwhile: Callable | None = None,
-) -> Iterator[tuple[Any, Any]]:  # fmt: skip
-    """``function(given, job)`` on the workers for each (name, job): pairs of name and result, in the order they are done.
-
-    A job whose worker is lost is done again on another; where a job loses one worker after the other, that is an error.
-
-    Parameters
-    ----------
-    client : dask.distributed.Client
-    function : function of a module
-    given : object
-        Sent once, and kept by the workers.
-    jobs : iterable of (hashable, object)
-        Taken as they are needed.
-    under_way : int, optional
-        At most so many at a time, as where jobs or results are large. None: all of them.
-    interrupted : function (), optional
-        Called on the first Ctrl-C, which then does not end this: it is to make the jobs come to an end.
-    meanwhile : function (), optional
-        What to do here once the jobs are sent.
-
-    Raises
-    ------
-    UserError
-        Where workers are lost again and again over one job, or the scheduler is.
-    """
-    from concurrent.futures import CancelledError
-
-    from distributed import KilledWorker, as_completed
-
-    waiting, number, names, done = iter(jobs), count_up(1), {}, as_completed(loop=client.loop)
-
-    def send(count):
-        for name, job in islice(waiting, count):
-            with _large_graphs():
-                # in the order given: Dask takes what is sent at about the same time in any order
-                future = client.submit(function, shared, job, pure=False, priority=-next(number))
-            names[future] = name
-            done.add(future)
-
-    with _large_graphs():
-        # as a task, not scattered: where the worker that holds it is lost, it is had again
-        shared = client.submit(_itself, given, pure=False)
-    try:
-        send(under_way)
-        while names:
-            try:
-                if meanwhile is not None:
-                    now, meanwhile = meanwhile, None
-                    now()
-                future = next(done)
-            except KeyboardInterrupt:
-                if interrupted is None:
-                    raise
-                interrupted()
-                interrupted = None
-                continue
-            name = names.pop(future)
-            try:
-                result = future.result()
-            except KilledWorker as error:
-                raise UserError(_lost(name, error)) from None
-            except CancelledError:
-                raise UserError(f"the connection to the Dask scheduler was lost before {name} was done; run it again.") from None
-            yield name, result
-            del future, result
-            send(1)
-    finally:
-        client.cancel([*names, shared])  # what a cluster that goes on would still do
-
-
-def block_by_block(here: Callable, there: Callable, given: Any, blocks: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-    """Pairs of name and result of each (name, block): ``here(given, block)``, or, on a cluster, ``there(given, block)`` in any order.
-
-    Few blocks are in memory at a time.
-    """
-    client = client_in_use()
-    if client is None:
-        return ((name, here(given, block)) for name, block in blocks)
-    return share_out(client, there, given, blocks, UNDER_WAY * max(sum(client.nthreads().values()), 1))
-
-
-def _itself(given):
-    return given
-
-
-@contextmanager
-def _large_graphs():
-    """Dask advises against large arguments, to which there is no other way that outlives a worker."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-        yield
-
-
-def _lost(name, error) -> str:
-    count = error.allowed_failures + 1
-    lost = "a worker was lost over it" if count == 1 else f"{count} workers were lost over it, one after the other"
-    limit = error.last_worker.memory_limit
-    had = f" (the last had {limit / 1e9:.1f} GB)" if limit else ""
-    return (
-        f"{name} was given up: {lost}, as happens where memory runs out{had}. Give workers more memory (`dask worker --memory-limit`), or "
-        "take fewer and larger ones."
-    )

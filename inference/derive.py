@@ -19,9 +19,9 @@ from ..models.parameters import coordinates, parameter_table
 from ..models.part import part_of, surveys_of
 from ..models.simulation import new_answers
 from ..models.timeline import lay_out
-from .cluster import block_by_block
 from .cores import available_cores
-from .store import Drawn
+from .over_workers import block_by_block
+from .store import Drawn, bytes_on_disk, is_large
 
 MOST_PATH_DRAWS = 500
 MOST_PATH_POINTS = 200_000  # surveys and points of the grid; above it some clinicians stand for all
@@ -30,6 +30,7 @@ PANEL_DRAWS = 400  # of which answers left out are to be had for those clinician
 GRID_POINTS = 60
 THREADED_FROM = 2_000  # clinicians
 BY_CLINICIAN = ("alpha", "capacity", "level_deviation", "alpha_last", "beta_last", "capacity_last")
+RECORDED = ("beta", "omega")  # of each clinician, by the model itself
 LAST = ("state_last", "log_likelihood")
 VARIED = ("level_deviation_effect", "rate_deviation_effect")
 
@@ -110,6 +111,23 @@ def panel_of(study, seed: int) -> np.ndarray | None:
     return np.sort(order[: max(enough, 1)])
 
 
+def sizes_of(design: Design, chains: int, draws: int) -> dict[str, dict[str, int]]:
+    """By name, the dimensions of what `derive` gives of each clinician."""
+    programmes, sizes = len(design.interventions), {"chain": chains, "draw": draws, "clinician": design.n_clinicians}
+    varied = any(design.moderation.varies(k) for k in range(programmes))
+    by_programme = {"chain": chains, "draw": draws, "intervention": programmes, "clinician": design.n_clinicians}
+    return dict.fromkeys((*BY_CLINICIAN, *LAST), sizes) | dict.fromkeys(VARIED if varied else (), by_programme)
+
+
+def bytes_of_results(model, study, chains: int, draws: int) -> int:
+    """What saved draws of single clinicians take at the least on the disk, where they are kept apart from the rest (`store`)."""
+    if not is_large({"chain": chains, "draw": draws, "clinician": study.n_clinicians}):
+        return 0
+    design, _, _ = build_design(model, study)
+    sampled = sum("clinician" in parameter.dims for parameter in parameter_table(model, study, design)) + len(RECORDED)
+    return bytes_on_disk(sizes_of(design, chains, draws)) + 8 * sampled * chains * draws * study.n_clinicians
+
+
 def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, xr.Variable]:
     """Quantities by clinician, contrasts of interventions, and the log-likelihood.
 
@@ -129,10 +147,7 @@ def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, xr
     """
     design = draws.design
     programmes, count = len(design.interventions), design.n_clinicians
-    varied = any(design.moderation.varies(k) for k in range(programmes))
-    sizes = {"chain": draws.chains, "draw": draws.draws, "clinician": count}
-    by_programme = {"chain": draws.chains, "draw": draws.draws, "intervention": programmes, "clinician": count}
-    drawn = Drawn(dict.fromkeys((*BY_CLINICIAN, *LAST), sizes) | dict.fromkeys(VARIED if varied else (), by_programme))
+    drawn = Drawn(sizes_of(design, draws.chains, draws.draws))
     change = np.empty((2, draws.chains, draws.draws, programmes))
     seeds = rng.bit_generator.seed_seq.spawn(draws.chains * draws.draws)
 

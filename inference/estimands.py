@@ -17,9 +17,9 @@ import pandas as pd
 from ..datasets.errors import UserError, is_number, nearest
 from ..datasets.score import Score
 from . import regimes
-from .cluster import block_by_block
 from .convergence import SAMPLE
 from .options import Option, Population, check_points, check_prob, read_comparisons, read_population, title
+from .over_workers import block_by_block
 
 LN10 = float(np.log(10.0))
 NOTHING = "nothing of what was asked for exists: time_to_90 is of programmes against none, and of effects that last."

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import tempfile
 import time
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -17,13 +19,15 @@ from ..models.exposure import exposed_clinicians
 from ..models.priors import priors_in_force
 from .approximate import approximate
 from .cluster import takes_scheduler
-from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, needs_another_try, problems, weighted
+from .convergence import ESS_LIMIT, RHAT_LIMIT, diagnose, is_narrow, needs_another_try, problems, weighted
 from .cores import available_cores
-from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, survey_log_likelihood
+from .derive import Draws, derive, latent_paths, model_coordinates, panel_of, sizes_of, survey_log_likelihood
 from .options import study_columns
+from .over_workers import ClusterLost
 from .results import DOUBT, SCHEMA, Fit
-from .sampling import Sampling, compile_model, sample, scaled_by, well_scaled
+from .sampling import Sampling, compile_model, need_memory_here, sample, scaled_by, well_scaled
 from .spreads import OtherSpreads
+from .store import bytes_on_disk, need_room
 
 METHODS = ("nuts", "laplace")
 TRIES = 3
@@ -35,6 +39,7 @@ def fit(
     model, study, *, draws: int = 1000, tune: int = 1000, chains: int = 4, seed: int | None = None,
     target_accept: float = 0.8, compare_spreads: bool = False, progress: bool = True, cores: int | None = None,
     retry_above: float = RHAT_LIMIT, method: str = "nuts", scheduler=None, workers: int | None = None,
+    threads: int = 1,
 ) -> Fit:  # fmt: skip
     """Estimate alpha, beta and C* of every clinician and unit.
 
@@ -48,9 +53,9 @@ def fit(
         The same seed gives the same draws on the same kind of machine. Without one, a seed is drawn and recorded.
     target_accept : float
         Acceptance target of NUTS, between 0 and 1. If draws diverge, R-hat passes `retry_above` or less than a tenth of the draws
-        is effective, a second try is made with 1 - (1 - target_accept) / 5 and trajectories of twice the length, and if need be a third
-        one that is as much stricter again, with twice the warm-up, which makes three times the draws and keeps every third (fewer
-        where they would fill the memory).
+        is effective, a second try is made with 1 - (1 - target_accept) / 5 and trajectories of twice the length; where it is R-hat alone,
+        and by little, with twice the draws, of which every second is kept. If need be a third one follows that is as much stricter again,
+        with twice the warm-up, which makes three times the draws and keeps every third (fewer where they would fill the memory).
     compare_spreads : bool
         Fit the model again under the other assumptions on the spread (`CapacityModel.spread`), so that `Fit.lever` can
         show what the lever becomes under them. Nothing is done where no intervention has both levers.
@@ -70,6 +75,9 @@ def fit(
         its processes import the script. See `on_cluster`.
     workers : int, optional
         Processes of a "local" cluster; default: one for each core.
+    threads : int
+        That each chain of NUTS shares its clinicians out over; the draws do not depend on it. Worth it for thousands of clinicians where
+        there are more cores than chains; on a machine that has other work to do it costs time.
 
     Returns
     -------
@@ -80,29 +88,37 @@ def fit(
     Raises
     ------
     UserError
-        Before any sampling, for settings, formulas, priors or interventions that do not fit.
+        Before any sampling, for settings, formulas, priors or interventions that do not fit, and for more draws than memory or the disk
+        has room for.
     """
     settings = _settings(draws, tune, chains, seed, target_accept)
+    if not isinstance(threads, (int, np.integer)) or isinstance(threads, bool) or threads < 1:
+        raise UserError(f"threads must be a whole number of at least 1; got {threads!r}.")
     if method not in METHODS:
         raise UserError(f"method must be {' or '.join(map(repr, METHODS))}; got {method!r}.{nearest(str(method), METHODS)}")
-    pymc_model = model.build(study)
+    pymc_model = model.build(study, threads > 1 and method == "nuts")
     cautions = model.cautions(study)
     if progress:
         print("Compiling the model (up to a minute the first time) ...", flush=True)
-    compiled = compile_model(pymc_model)
-    started = time.perf_counter()
+    design = build_design(model, study)[0]
     if method == "laplace":
         settings = replace(settings, tune=0, chains=1)
-        raw, quality, found = approximate(compiled, model, study, build_design(model, study)[0], settings)
+    need_room(Path(tempfile.gettempdir()), bytes_on_disk(sizes_of(design, settings.chains, settings.draws)))
+    compiled = compile_model(pymc_model)
+    if method == "nuts":
+        need_memory_here(compiled, settings)
+    started = time.perf_counter()
+    if method == "laplace":
+        raw, quality, found = approximate(compiled, model, study, design, settings)
         result = _Derived(raw, model, study, settings)
         result.diagnostics = weighted(result.diagnostics, quality["effective"])
         how = quality | {"tries": 1, "seconds": round(time.perf_counter() - started, 2)}
         return _fit(result, result.tree(pymc_model), settings, how, True, found, cautions)
-    scaled = well_scaled(compiled, model, study, threads=available_cores())
+    scaled = well_scaled(compiled, model, study, design, available_cores())
     wanted = compare_spreads and "intervention_two_levers" in pymc_model.coords
-    spreads = OtherSpreads(model, study, progress, cores, wanted)
+    spreads = OtherSpreads(model, study, progress, cores, wanted, threads)
     beside = {"meanwhile": spreads.prepare} if spreads.left else {}
-    raw, complete = sample(scaled, settings, progress, cores, (model, study), **beside)
+    raw, complete = sample(scaled, settings, progress, cores, (model, study), threads=threads, **beside)
     seconds = time.perf_counter() - started
     if not complete:
         spreads.stop()
@@ -112,22 +128,23 @@ def fit(
     drawn = settings.draws * settings.chains
     enough = drawn >= ESS_LIMIT or result.divergences
     while complete and enough and tries < TRIES and needs_another_try(result.diagnostics, result.divergences, retry_above, drawn):
-        harder = settings.stricter() if tries == 1 else settings.longer(compiled.n_expanded)
+        narrowly = is_narrow(result.diagnostics, result.divergences, retry_above, drawn)
+        harder = settings.again(tries, narrowly, compiled.n_expanded)
         if progress:
             print(
                 f"{result.divergences} divergent draws, largest R-hat {result.diagnostics['rhat'].max():.3f}: another try with "
                 f"acceptance target {harder.target_accept:g}{', one draw kept of every ' + str(harder.thin) if harder.thin > 1 else ''}."
             )
-        started = time.perf_counter()
+        started, reason = time.perf_counter(), "was interrupted"
         try:
             # in coordinates that the draws there are ask for
             rescaled = scaled_by(compiled, model, study, result.posterior) or scaled
-            again, whole = sample(rescaled, harder, progress, cores, (model, study))
-        except KeyboardInterrupt:
-            whole = False
+            again, whole = sample(rescaled, harder, progress, cores, (model, study), threads=threads)
+        except (KeyboardInterrupt, ClusterLost) as error:
+            whole, reason = False, f"failed ({error})" if isinstance(error, ClusterLost) else reason
         seconds += time.perf_counter() - started
         if not whole:
-            stopped = "Another try was interrupted; these are the draws of the one before."
+            stopped = f"Another try {reason}; these are the draws of the one before."
             break
         settings, tries = harder, tries + 1
         spreads.restart()
@@ -138,7 +155,7 @@ def fit(
     elif found and stopped:
         found.insert(0, "NOT CONVERGED: " + stopped)
     elif found and tries == TRIES:
-        found.insert(0, "NOT CONVERGED after three tries with a higher acceptance target and more draws; do not publish these numbers.")
+        found.insert(0, "NOT CONVERGED after three tries, with a higher acceptance target and more draws; do not publish these numbers.")
     how = {"method": method, "tries": tries, "seconds": round(seconds, 2)}
     tree = spreads.beside(settings, lambda: result.tree(pymc_model))
     for spread, kept in spreads.finish(settings).items():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 
+from ..datasets.errors import UserError
+from ..datasets.memory import available_memory
 from .cluster import client_in_use
 from .cores import available_cores, one_blas_thread
 
@@ -18,6 +21,7 @@ STRICT = 0.9
 # Of a leapfrog step, in posterior standard deviations. Studies of few clinicians would meet the target with longer ones, which
 # diverge in the narrow tails that such posteriors have; 15 steps of this length are a good trajectory. For strict targets a third.
 LONGEST_STEP = 0.3
+TWICE = 2  # the draws of a second try where the first failed narrowly: every second is kept
 # By which the third try has more draws than are asked for and kept: it is for posteriors that are narrow, long-tailed or of two humps,
 # where draws are much alike.
 MORE = 3
@@ -36,14 +40,25 @@ class Sampling:
     target_accept: float = 0.8
     thin: int = 1  # of so many draws made one is kept
 
-    def stricter(self) -> Sampling:
-        """The settings of a second try."""
-        return replace(self, target_accept=1 - (1 - self.target_accept) / 5)
+    def again(self, tries: int, narrowly: bool, numbers: int) -> Sampling:
+        """The settings of the next try after so many.
 
-    def longer(self, numbers: int) -> Sampling:
-        """The settings of a third try, stricter once more, for a model that records so many numbers of a draw."""
+        Parameters
+        ----------
+        tries : int
+        narrowly : bool
+            Whether the last one failed so narrowly that more draws will do (`convergence.is_narrow`).
+        numbers : int
+            That the model records of a draw.
+        """
         room = int(MOST_NUMBERS // (numbers * self.draws * self.chains))
+        if tries == 1:
+            return replace(self, thin=TWICE) if narrowly and room >= TWICE else self.stricter()
         return replace(self.stricter(), tune=2 * self.tune, thin=min(MORE, max(room, 1)))
+
+    def stricter(self) -> Sampling:
+        """With a higher acceptance target."""
+        return replace(self, target_accept=1 - (1 - self.target_accept) / 5)
 
 
 def compile_model(pymc_model):
@@ -58,6 +73,17 @@ def compile_model(pymc_model):
     with warnings.catch_warnings(), pytensor.config.change_flags(numba__fastmath=False, traceback__limit=0):
         warnings.filterwarnings("ignore", category=UserWarning, module="pytensor")
         return compile_callbacks(pymc_model)
+
+
+def need_memory_here(compiled, settings: Sampling) -> None:
+    """Raise `UserError` where there is not the memory for all draws, once as nutpie has them and once as arrays."""
+    free, needed = available_memory(), 16.0 * compiled.n_expanded * settings.draws * settings.chains
+    if free is not None and needed > free:
+        raise UserError(
+            f"{settings.chains} chains of {settings.draws} draws of {compiled.n_expanded} numbers each need about {needed / 1e9:.1f} GB of "
+            f"memory, and {free / 1e9:.1f} GB are free. Ask for fewer draws or chains, use a machine with more memory, or take a quick "
+            'look (`equipoise run --quick`, method = "laplace"), whose draws lie on the disk.'
+        )
 
 
 @one_blas_thread
@@ -90,11 +116,12 @@ def scaled_by(compiled, model, study, posterior):
 @one_blas_thread
 def sample(
     compiled, settings: Sampling, progress: bool = True, cores: int | None = None, source: tuple | None = None,
-    meanwhile: Callable[[], object] | None = None,
+    meanwhile: Callable[[], object] | None = None, threads: int = 1,
 ) -> tuple[xr.DataTree, bool]:  # fmt: skip
     """Draws and sampler statistics, and whether the run is complete.
 
     Ctrl-C stops the chains and keeps what they have after warm-up. ``meanwhile`` is done while they run, and given up by Ctrl-C too.
+    A model that was built for ``threads`` has so many for the likelihood of each chain.
     Inside `cluster.on_cluster` chains with a ``source``, the model and the study, are sampled on its workers; the draws are the same.
 
     Raises
@@ -112,16 +139,34 @@ def sample(
     }  # fmt: skip
     client = None if source is None else client_in_use()
     if client is not None:
-        return _on_workers(client, compiled, settings, source, how, progress, meanwhile)
+        return _on_workers(client, compiled, settings, source, how, progress, meanwhile, threads)
     cores = cores or min(settings.chains, available_cores())
-    running = nutpie.sample(
-        compiled, chains=settings.chains, cores=cores, progress_bar=progress, blocking=meanwhile is None, **how
-    )
-    tree = running if meanwhile is None else _ended(running, meanwhile)
+    with with_threads(compiled, threads):
+        running = nutpie.sample(
+            compiled, chains=settings.chains, cores=cores, progress_bar=progress, blocking=meanwhile is None, **how
+        )
+        tree = running if meanwhile is None else _ended(running, meanwhile)
     lengths = np.isfinite(tree["sample_stats"]["energy"].to_numpy()).sum(axis=1)
     if lengths.size == settings.chains and (lengths == made).all():
         return thinned(tree, settings.thin), True
     return thinned(keep_whole_chains(tree, lengths), settings.thin), False
+
+
+@contextmanager
+def with_threads(compiled, threads: int):
+    """While inside, each call of a model that was built for several threads (`CapacityModel.build`) uses as many."""
+    if threads == 1:
+        yield
+        return
+    from ..models.op import THREADS
+
+    given = compiled.shared_data[THREADS]  # where its machine code looks
+    given.flags.writeable = True
+    given[:] = threads
+    try:
+        yield
+    finally:
+        given[:] = 1
 
 
 def _ended(running, meanwhile: Callable[[], object]) -> xr.DataTree:
@@ -136,11 +181,11 @@ def _ended(running, meanwhile: Callable[[], object]) -> xr.DataTree:
         raise
 
 
-def _on_workers(client, compiled, settings: Sampling, source, how: dict, progress: bool, meanwhile):
+def _on_workers(client, compiled, settings: Sampling, source, how: dict, progress: bool, meanwhile, threads: int):
     from .chains import Source, length_of, sample_chains
     from .laplace.coordinates import coordinates_of
 
-    made_from = Source(*source, coordinates_of(compiled))
+    made_from = Source(*source, coordinates_of(compiled), threads)
     found = dict(enumerate(sample_chains(client, made_from, how, settings.chains, compiled.n_expanded, progress, meanwhile)))
     lengths = np.array([length_of(tree)[0] for _, tree in found.values()], int)
     complete = lengths.size == settings.chains and bool((lengths == how["draws"]).all())

@@ -29,6 +29,8 @@ class OtherSpreads:
     cores : int, optional
     wanted : bool
         Whether there are to be any.
+    threads : int
+        Of each chain's likelihood.
 
     Attributes
     ----------
@@ -36,8 +38,8 @@ class OtherSpreads:
         By spread, with the largest R-hat and the number of divergences as attributes.
     """
 
-    def __init__(self, model, study, progress: bool, cores: int | None, wanted: bool = True):
-        self.model, self.study, self.progress, self.cores = model, study, progress, cores
+    def __init__(self, model, study, progress: bool, cores: int | None, wanted: bool = True, threads: int = 1):
+        self.model, self.study, self.progress, self.cores, self.threads = model, study, progress, cores, threads
         self.others = [spread for spread in SPREADS if spread != model.spread] if wanted else []
         self.compiled: dict[str, object] = {}
         self.restart()
@@ -58,7 +60,7 @@ class OtherSpreads:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", UserWarning)  # cautions were given with the model itself
                     other = replace(self.model, spread=spread)
-                    self.compiled[spread] = well_scaled(compile_model(other.build(self.study)), other, self.study)
+                    self.compiled[spread] = well_scaled(compile_model(other.build(self.study, self.threads > 1)), other, self.study)
 
     def beside[T](self, settings: Sampling, work: Callable[[], T]) -> T:
         """What ``work`` gives, done while the next of them is sampled; Ctrl-C gives up the rest of them and not the work."""
@@ -72,7 +74,7 @@ class OtherSpreads:
                 raw, complete = sample(
                     self.compiled[spread], replace(settings, thin=1), self.progress, self.cores,
                     (replace(self.model, spread=spread), self.study),
-                    meanwhile=lambda: done.append(work()),
+                    meanwhile=lambda: done.append(work()), threads=self.threads,
                 )
             except KeyboardInterrupt:
                 complete = False

@@ -75,7 +75,7 @@ class Drawn:
             if folder is None:
                 self.temporary = _Temporary()
                 folder = self.temporary.path
-            _need_room(folder, 8 * sum(int(np.prod(list(size.values()))) for size in large.values()))
+            need_room(folder, bytes_on_disk(large))
         for name, size in sizes.items():
             shape = tuple(size.values())
             self.arrays[name] = _create(folder, name, size) if name in large else np.empty(shape)
@@ -152,11 +152,17 @@ def _create(folder: Path, name: str, sizes: Mapping[str, int]):
     )  # fmt: skip
 
 
-def _need_room(folder: Path, needed: int) -> None:
+def bytes_on_disk(sizes: Mapping[str, Mapping[str, int]]) -> int:
+    """What those among quantities of these sizes take that are kept on disk."""
+    return 8 * sum(int(np.prod(list(size.values()))) for size in sizes.values() if is_large(size))
+
+
+def need_room(folder: Path, needed: float, way_out: str = "another folder for temporary files (TMPDIR)") -> None:
+    """Raise `UserError` where a folder's disk has not these bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if needed > 0.95 * free:
         raise UserError(
             f"the draws of single clinicians need {needed / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free. Make room, "
-            "ask for fewer draws, or name another folder for temporary files (TMPDIR)."
+            f"ask for fewer draws, or name {way_out}."
         )

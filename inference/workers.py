@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import platform
@@ -33,16 +34,19 @@ def _reach(address: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from distributed.core import connect
+    from distributed.security import Security
 
     async def knock():
+        how = Security().get_connection_args("client")  # certificates for tls:// are named in Dask's own configuration
         # the limit of `connect` is for what answers at all, not for the handshake with something that is no scheduler
-        comm = await asyncio.wait_for(connect(address, timeout=WAIT_SCHEDULER), 2 * WAIT_SCHEDULER)
+        comm = await asyncio.wait_for(connect(address, timeout=WAIT_SCHEDULER, **how), 2 * WAIT_SCHEDULER)
         await comm.close()
 
     try:
         with ThreadPoolExecutor(1) as apart:  # a notebook has a loop of its own in this thread
             apart.submit(asyncio.run, knock()).result()
-    except (OSError, ValueError, MemoryError, EOFError) as error:  # what is no scheduler may say anything
+    # what is no scheduler may say anything, and an address that Dask's configuration does not allow is one of the last two
+    except (OSError, ValueError, MemoryError, EOFError, TypeError, RuntimeError) as error:
         said = next(iter(str(error).splitlines()), "") or "what answers there is no Dask scheduler; its dashboard has another port"
         raise UserError(
             f"the Dask scheduler {address!r} cannot be reached ({said}); give an address such as "
@@ -73,11 +77,36 @@ def check_versions(client) -> None:
         wrong = [(where, "equipoise", f"from other sources ({t[:12]})", f"{ours[:12]}") for where, t in theirs.items() if t != ours]
     if wrong:
         where, package, theirs, ours = wrong[0]
-        others = len({w for w, *_ in wrong}) - 1
-        raise UserError(
-            f"{where} has {package} {theirs}, and here it is {ours}{f'; {others} more differ' if others else ''}: results might not be the "
-            "same. Install the same versions there (requirements.lock), or leave that worker out."
-        )
+        raise UserError(_differs(where, package, theirs, ours, len({w for w, *_ in wrong}) - 1))
+
+
+def _differs(where: str, package: str, theirs: str, ours: str, others: int = 0) -> str:
+    return (
+        f"{where} has {package} {theirs}, and here it is {ours}{f'; {others} more differ' if others else ''}: results might not be the "
+        "same. Install the same versions there (requirements.lock), or leave that worker out."
+    )
+
+
+@functools.cache
+def environment() -> dict[str, str]:
+    """What draws depend on, of this process, by name."""
+    found = {"Python": ".".join(platform.python_version_tuple()[:2])}
+    for package in MUST_AGREE:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "absent"
+    return found | {"equipoise from sources": source_digest()[:12]}
+
+
+def must_agree(versions: dict[str, str]) -> None:
+    """Raise `UserError` on a worker whose `environment` is not that of who asks."""
+    own = environment()
+    for package, ours in versions.items():
+        if own[package] != ours:
+            from distributed import get_worker
+
+            raise UserError(_differs(f"the worker {get_worker().address}, which joined later,", package, own[package], ours))
 
 
 def _everywhere(client, function, *args) -> dict[str, str]:

@@ -3,8 +3,8 @@
     python -P benchmarks/large/quick.py                    # 1,000, 5,000, 20,000 and 50,000 clinicians, 20 surveys each
     python -P benchmarks/large/quick.py --sizes 1000 5000
 
-Each size is a process of its own, from the files to the report; 400 draws. The slope is that of log seconds on log rows from the smallest
-size to the largest. The first run of all compiles for about a minute; ``--warm`` runs the smallest size once before.
+Each size is a process of its own, from the files to the report; 400 draws. Slopes are those of log seconds on log rows from one size to the
+next, and from the smallest to the largest. The first run of all compiles for about a minute; ``--warm`` runs the smallest size once before.
 """
 
 import argparse
@@ -15,9 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
+
+from equipoise import load
 
 sys.path.insert(0, str(Path(__file__).parent))
 from make_study import TRUTH, make
@@ -39,6 +42,7 @@ def measured(folder: Path, clinicians: int) -> dict:
     return {
         "clinicians": clinicians, "wall": time.perf_counter() - started, "cpu": used.ru_utime + used.ru_stime,
         "peak": used.ru_maxrss / 2**20, "off": from_truth(folder),
+        "look": load(folder / "results" / "quick.quick" / "posterior.nc").facts["sampling"],
     }  # fmt: skip
 
 
@@ -71,14 +75,19 @@ def main() -> None:
     for size in sizes:
         found.append(measured(asked.folder / str(size), size))
         print(json.dumps(found[-1]), file=sys.stderr, flush=True)
-    print("| clinicians x surveys | s | CPU s | peak GiB | furthest from the truth, posterior SDs |\n|---|---:|---:|---:|---|")
+    columns = ("clinicians x surveys", "s", "CPU s", "peak GiB", "proposals", "Pareto k", "log densities off by",
+               "furthest from the truth, posterior SDs")
+    print(f"| {' | '.join(columns)} |")
+    print("|---|---:|---:|---:|---:|---:|---:|---|")
     for each in found:
-        figures = f"{each['wall']:.0f} | {each['cpu']:.0f} | {each['peak']:.2f} | {each['off'][0]:.1f} {each['off'][1]}"
-        print(f"| {each['clinicians']:,} x {SURVEYS} | {figures} |")
-    if len(found) > 1:
-        rows = math.log(found[-1]["clinicians"] / found[0]["clinicians"])
-        slopes = [math.log(found[-1][kind] / found[0][kind]) / rows for kind in ("wall", "cpu")]
-        print("\nSlope of log time on log rows: {:.2f} by the clock, {:.2f} of processor time.".format(*slopes))
+        look = each["look"]
+        figures = f"{each['wall']:.0f} | {each['cpu']:.0f} | {each['peak']:.2f} | {look['proposals']} | {look['pareto_k']:.2f}"
+        print(f"| {each['clinicians']:,} x {SURVEYS} | {figures} | {look.get('left', 0):.2f} | {each['off'][0]:.1f} ({each['off'][1]}) |")
+    for first, last in [*pairwise(found), *([(found[0], found[-1])] if len(found) > 2 else [])]:
+        rows = math.log(last["clinicians"] / first["clinicians"])
+        slopes = [math.log(last[kind] / first[kind]) / rows for kind in ("wall", "cpu")]
+        told = "{:.2f} by the clock, {:.2f} of processor time".format(*slopes)
+        print(f"Slope of log time on log rows from {first['clinicians']:,} to {last['clinicians']:,}: {told}.")
 
 
 if __name__ == "__main__":

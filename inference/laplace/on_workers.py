@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ..chains import Source
-from ..cluster import prepared, share_out
+from ..over_workers import prepared, share_out, threads_of
 from .coordinates import coordinates_of
 from .effects import Effects, Value
 
@@ -35,7 +35,7 @@ class EffectsOnWorkers(Effects):
         self, points: np.ndarray, seeds: Iterable, keep: bool = True, brief: bool = False, scored: bool = True, whole: bool = False
     ) -> Iterator[Value]:
         """Values at points (n, p) of the population's parameters, in order; see `Effects.at`."""
-        threads = max(sum(self.client.nthreads().values()), 1)
+        threads = threads_of(self.client)
         jobs = batches(points, list(seeds), (keep, brief, scored, whole), SHARES * threads, self.structure.size)
         early: dict[int, list[Value]] = {}
         following = 0

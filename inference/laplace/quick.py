@@ -13,11 +13,13 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from ...datasets.errors import UserError
 from ..psis import HIGH_K, good_k, smoothed
+from ..store import need_room
 from .beyond import DRAWN, FOLDS, LITTLE_OF_MANY, SEEN, Beyond, InFull, met, seen, seen_of_many
 from .emulator import Emulator
 from .laplace import LARGE
@@ -261,6 +263,7 @@ def _room(count: int, size: int) -> np.ndarray:
     """Rows for draws; pages that are not used take no room."""
     if count * size <= IN_MEMORY:
         return np.empty((count, size))
+    need_room(Path(tempfile.gettempdir()), 8 * count * size)
     with tempfile.TemporaryFile(prefix="equipoise-draws-") as file:  # lasts as long as the array
         return np.memmap(file, float, "w+", shape=(count, size))
 

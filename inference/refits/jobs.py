@@ -15,8 +15,9 @@ from contextlib import closing, contextmanager, redirect_stdout
 from typing import Any
 
 from ...datasets.errors import UserError
-from ..cluster import client_in_use, ignore_interrupts, is_asked, on_cluster, prepared, share_out
+from ..cluster import client_in_use, ignore_interrupts, is_asked, on_cluster
 from ..cores import available_cores
+from ..over_workers import prepared, share_out
 from .ledger import Ledger
 
 

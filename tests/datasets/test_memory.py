@@ -53,14 +53,19 @@ def test_a_misspelt_column_is_told_with_all_that_there_are(frame, tmp_path):
         Study.from_file(path, **KEYS | {"unit": "wrd"})
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "xlsx", "sav"])
 def test_a_study_larger_than_memory_is_refused_before_it_is_read(frame, tmp_path, monkeypatch, suffix):
     path = tmp_path / f"survey.{suffix}"
-    frame.to_csv(path, index=False) if suffix == "csv" else write(frame, path)
+    if suffix == "sav":
+        pytest.importorskip("pyreadstat").write_sav(frame, path)
+    else:
+        writer = {"csv": frame.to_csv, "xlsx": frame.to_excel}.get(suffix)
+        writer(path, index=False) if writer else write(frame, path)
     monkeypatch.setattr(memory, "available_memory", lambda: 30_000.0)
     monkeypatch.setattr(readers.pd, "read_parquet", lambda *a, **k: pytest.fail("the file was read"))
     monkeypatch.setattr(readers.csv, "reader", lambda *a, **k: pytest.fail("the file was read"))
-    advice = "Parquet" if suffix == "csv" else "rows that are needed"
+    monkeypatch.setattr(readers.pd, "read_excel", lambda *a, **k: pytest.fail("the file was read"))
+    advice = "rows that are needed" if suffix == "parquet" else "Parquet"
     with pytest.raises(UserError, match=rf"survey\.{suffix} would take about 0\.\d GB of memory.*{advice}"):
         Study.from_file(path, **KEYS)
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from equipoise.inference.convergence import diagnose, measures, needs_another_try, problems
+from equipoise.inference.convergence import diagnose, is_narrow, measures, needs_another_try, problems
 
 
 @pytest.fixture
@@ -103,6 +103,16 @@ def test_the_worst_r_hat_is_named():
     (sentence,) = problems(table, 0, 4000)
     assert sentence.startswith("2 of 2 quantities have R-hat above 1.01 (worst: b, 1.234")
     assert needs_another_try(table, 0) and not needs_another_try(table, 0, limit=1.3)
+
+
+def test_a_run_fails_narrowly_where_r_hat_alone_is_off_by_little():
+    table = healthy()
+    table["rhat"] = [1.001, 1.019]
+    assert needs_another_try(table, 0, draws=1000) and is_narrow(table, 0, draws=1000)
+    assert not is_narrow(table, 1, draws=1000)  # a draw diverged
+    assert not is_narrow(table, 0, draws=10_000)  # few are effective
+    assert not is_narrow(table.assign(rhat=[1.001, 1.021]), 0, draws=1000)
+    assert is_narrow(table.assign(rhat=[1.001, 1.09]), 0, limit=1.05, draws=1000)
 
 
 @pytest.mark.parametrize("column", ["ess_bulk", "ess_tail"])

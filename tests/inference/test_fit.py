@@ -48,7 +48,7 @@ def real():
         warnings.simplefilter("ignore")  # so few draws are told to be too few
         compile_model, sample = fitting.compile_model, fitting.sample
         patch.setattr(fitting, "compile_model", lambda m: kept.setdefault("compiled", compile_model(m)))
-        patch.setattr(fitting, "sample", lambda *a: kept.update(last=sample(*a)) or kept["last"])
+        patch.setattr(fitting, "sample", lambda *a, **k: kept.update(last=sample(*a, **k)) or kept["last"])
         fit = eq.fit(MODEL, new.study, **SETTINGS)
     return SimpleNamespace(
         fit=fit, tree=fit.tree, study=new.study, truth=new, compiled=kept["compiled"], raw=kept["last"][0]
@@ -416,7 +416,7 @@ def test_divergences_ask_for_further_tries_with_a_higher_target(real, quick, mon
     judged_converged(monkeypatch)
     tries, walked = [], []
 
-    def fake(compiled, settings, *_):
+    def fake(compiled, settings, *_, **__):
         tries.append(settings)
         walked.append(coordinates_of(compiled))
         return with_divergences(real.raw, divergences[len(tries) - 1]), True
@@ -434,7 +434,7 @@ def test_divergences_ask_for_further_tries_with_a_higher_target(real, quick, mon
 
 def test_one_try_is_enough_where_all_is_well(real, quick, monkeypatch):
     judged_converged(monkeypatch)
-    monkeypatch.setattr(fitting, "sample", lambda *_: (with_divergences(real.raw, 0), True))
+    monkeypatch.setattr(fitting, "sample", lambda *_, **__: (with_divergences(real.raw, 0), True))
     fit, warned = quick()
     assert fit.facts["sampling"]["tries"] == 1 and fit.warnings == warned == []
 

@@ -236,6 +236,28 @@ def test_a_dask_cluster_by_its_address(at_work, cluster, tmp_path):
     assert _sums(run_jobs(at_work.prepare, 0, at_work.work, {"a": 7}, scheduler=cluster.scheduler_address)) == {"a": 7}
 
 
+def test_what_is_done_on_a_cluster_is_kept_where_a_failure_overtakes_it(at_work, cluster, tmp_path, monkeypatch):
+    import distributed
+
+    class FailuresFirst(list):
+        def __init__(self, loop):
+            super().__init__()
+
+        add = list.append
+
+        def __next__(self):
+            for future in self:
+                future.exception()  # once it is done
+            self.sort(key=lambda future: future.status == "finished")
+            return self.pop(0)
+
+    monkeypatch.setattr(distributed, "as_completed", FailuresFirst)
+    path = tmp_path / "l.jsonl"
+    with pytest.raises(ValueError, match="job 3 is bad"):
+        run_jobs(at_work.prepare, 100, at_work.fails, JOBS, scheduler=cluster.scheduler_address, ledger=Ledger(path, "k"))
+    assert _sums(Ledger(path, "k").results) == {name: sum for name, sum in SUMS.items() if name != "job 3"}
+
+
 def test_a_client_of_ones_own_is_left_open(at_work, cluster):
     from distributed import Client
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from equipoise import CapacityModel, datasets, load, simulate
+from equipoise import CapacityModel, datasets, fit, load, simulate
 from equipoise.datasets import UserError
-from equipoise.inference import convergence, derive, estimands, store, tables
+from equipoise.inference import convergence, derive, estimands, fitting, store, tables
 
 
 def _fits():
@@ -96,6 +96,24 @@ def test_no_room_on_the_disk_is_said_before_anything_is_written(study, monkeypat
     monkeypatch.setattr(store.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
     with pytest.raises(UserError, match="GB are free"):
         made(study, store__MOST_NUMBERS=100)
+
+
+def test_room_for_the_draws_is_asked_for_before_any_is_made(study, monkeypatch):
+    monkeypatch.setattr(store, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr(fitting, "compile_model", lambda *_: pytest.fail("compiled"))
+    with pytest.raises(UserError, match=r"GB are free.*TMPDIR"):
+        fit(MODEL, study, draws=10, tune=10, chains=2, progress=False)
+
+
+def test_what_results_take_on_the_disk_is_known_before(large, study, tmp_path, monkeypatch):
+    assert derive.bytes_of_results(MODEL, study, 2, 20) == 0
+    monkeypatch.setattr(store, "MOST_NUMBERS", 100)
+    posterior = large.tree["posterior"]
+    expected = derive.bytes_of_results(MODEL, study, posterior.sizes["chain"], posterior.sizes["draw"])
+    large.save(tmp_path / "posterior.nc")
+    written = sum(file.stat().st_size for file in (tmp_path / "posterior.zarr").rglob("*"))
+    assert 0.6 * written < expected <= written  # the limit being so low, also paths are there
 
 
 def test_tables_and_estimands_by_blocks(small, large, monkeypatch):

@@ -1,15 +1,19 @@
 import os
 import subprocess
 import sys
+import warnings
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from equipoise import CapacityModel, datasets, fit
+from equipoise import CapacityModel, datasets, fit, simulate
 from equipoise.datasets import UserError
+from equipoise.inference import sampling
 from equipoise.inference.sampling import MOST_NUMBERS, Sampling, keep_whole_chains, sample, thinned
+from equipoise.models.likelihood.side_by_side import LEAST_ROWS
 
 
 def a_tree(lengths, draws=10):
@@ -70,14 +74,23 @@ def test_a_third_try_makes_three_times_the_draws_and_gives_as_many_as_were_asked
         return tree
 
     monkeypatch.setattr(nutpie, "sample", made)
-    settings = Sampling(draws=10, tune=5, chains=2).stricter().longer(numbers=7)
+    settings = Sampling(draws=10, tune=5, chains=2).again(1, False, 7).again(2, False, 7)
     tree, complete = sample(None, settings, progress=False, cores=1)
     assert complete and (asked["draws"], asked["tune"]) == (30, 10)
     assert asked["target_accept"] == settings.target_accept == pytest.approx(0.992)
     np.testing.assert_array_equal(tree["posterior"]["x"][0], np.arange(2, 30, 3))
     # a study whose draws would fill the memory has none beside those that are kept
-    assert Sampling(draws=1000, chains=4).longer(int(MOST_NUMBERS / 4000)).thin == 1
-    assert Sampling(draws=1000, chains=4).longer(int(MOST_NUMBERS / 8000)).thin == 2
+    assert Sampling(draws=1000, chains=4).again(2, False, int(MOST_NUMBERS / 4000)).thin == 1
+    assert Sampling(draws=1000, chains=4).again(2, False, int(MOST_NUMBERS / 8000)).thin == 2
+
+
+def test_a_second_try_after_a_narrow_failure_makes_twice_the_draws_and_is_no_stricter():
+    first = Sampling(draws=1000, chains=4)
+    assert first.again(1, True, 100) == replace(first, thin=2)
+    assert first.again(1, False, 100) == replace(first, target_accept=pytest.approx(0.96))
+    assert first.again(1, True, int(MOST_NUMBERS / 4000)) == first.stricter()  # memory has no room for twice the draws
+    # and a third is stricter whatever the second was
+    assert first.again(1, True, 100).again(2, True, 100) == replace(first.stricter(), thin=3, tune=2000)
 
 
 @pytest.mark.parametrize("lengths, complete", [([10, 10], True), ([10, 9], False), ([10], False)])
@@ -105,12 +118,54 @@ def test_a_run_is_complete_only_with_all_draws_of_all_chains(monkeypatch, length
         ({"seed": 1.5}, "seed must be"),
         ({"target_accept": 1.0}, "target_accept must lie between 0.5 and 1"),
         ({"target_accept": float("nan")}, "target_accept must lie between"),
+        ({"threads": 0}, "threads must be a whole number of at least 1"),
+        ({"threads": 2.0}, "threads must be"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_before_anything_is_built(settings, message, monkeypatch):
     monkeypatch.setattr(CapacityModel, "build", lambda *_: pytest.fail("built"))
     with pytest.raises(UserError, match=message):
         fit(CapacityModel(), datasets.design_study(clinicians=3, surveys=3), **settings)
+
+
+def test_draws_that_memory_has_no_room_for_are_refused_before_any_is_made(monkeypatch):
+    compiled = type("Compiled", (), {"n_expanded": 100_000})
+    monkeypatch.setattr(sampling, "available_memory", lambda: 6.3e9)
+    with pytest.raises(UserError, match=r"4 chains of 1000 draws of 100000 numbers each need about 6\.4 GB.*6\.3 GB are free.*--quick"):
+        sampling.need_memory_here(compiled, Sampling(draws=1000, chains=4))
+    sampling.need_memory_here(compiled, Sampling(draws=1000, chains=3))
+    monkeypatch.setattr(sampling, "available_memory", lambda: None)  # a system that does not tell
+    sampling.need_memory_here(compiled, Sampling(draws=10**6, chains=4))
+
+
+def test_threads_of_the_likelihood_change_no_draw(monkeypatch):
+    design = datasets.design_study(clinicians=450, surveys=25, units=3, seed=1)
+    study = simulate(CapacityModel(), design, {"half_life": 2.0}, seed=1).study
+    assert len(study.surveys) > 2 * LEAST_ROWS  # work enough for two
+    used = []
+    inside = sampling.with_threads
+
+    def noted(compiled, threads):
+        used.append((threads, "threads" in compiled.shared_data))
+        return inside(compiled, threads)
+
+    monkeypatch.setattr(sampling, "with_threads", noted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # so few draws
+        found = [fit(CapacityModel(), study, draws=10, tune=30, chains=1, seed=1, progress=False, threads=n) for n in (1, 2)]
+    assert used == [(1, False), (2, True)]
+    for group in ("posterior", "sample_stats"):
+        xr.testing.assert_equal(found[1].tree[group].to_dataset(), found[0].tree[group].to_dataset())
+
+
+def test_threads_are_used_where_draws_are_made_and_nowhere_else():
+    given = np.ones(1, int)
+    given.flags.writeable = False
+    compiled = type("Compiled", (), {"shared_data": {"threads": given}})
+    with pytest.raises(RuntimeError), sampling.with_threads(compiled, 3):
+        assert given[0] == 3
+        raise RuntimeError
+    assert given[0] == 1
 
 
 DRAWS = """
