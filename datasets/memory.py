@@ -10,8 +10,8 @@ from .errors import UserError
 # bytes that reading and checking take at the most, measured on a million rows of four columns
 PER_ROW = 400
 PER_TEXT_BYTE = 18  # of a text file, whose cells are text in memory first
-PER_SHEET_BYTE = 12  # of an Excel workbook's unpacked sheets
-PER_CELL = 160  # of an Excel or SPSS file, whose cells are Python objects in memory first
+PER_SHEET_BYTE = 6  # of an Excel workbook's unpacked sheets
+PER_CELL = 100  # of an SPSS file
 LEFT = 0.8  # of what is free: the rest is for what comes after
 
 
