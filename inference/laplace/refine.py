@@ -50,7 +50,7 @@ def coordinates_at(structure, x, latent, covariance, unit_follows, clinician_fol
         start, log_sd=log_sd, centre=centre, scale=np.linalg.cholesky(covariance), unit_growth=unit_growth,
         clinician_growth=clinician_growth, level=level, coupling=followed @ latent.coupling + np.linalg.solve(own, moves),
         unit_information=unit,
-        clinician_information=clinician, funnel=_funnel(s, log_sd, unit, clinician, covariance),
+        clinician_information=clinician, funnel=_funnel(s, x, log_sd, unit, clinician, covariance),
     )  # fmt: skip
     # the map follows much of its own accord; what is left of the dependence is linear
     found = replace(found, unit_follows=unit_follows - _followed(found)[0])
@@ -78,21 +78,32 @@ def _followed(found: Coordinates, step: float = 1e-4):
     return columns[s.unit], columns[s.clinician]
 
 
-def _funnel(structure, log_sd, unit_information, clinician_information, covariance):
+def _funnel(structure, x, log_sd, unit_information, clinician_information, covariance):
     """What `population.opened` needs: how much of a mean's variance comes from units' effects, of the correlation's precision from the
     clinicians' rates, and the variance of one effect's own measurement.
     """
     s, found = structure, np.zeros((3, structure.population.size))
     for a in np.flatnonzero(s.width_by >= 0):
         if a == s.link[0]:
-            own = 1 / max(clinician_information[:, s.link[1], s.link[1]].mean(), LEAST_INFORMATION)
-            found[:, a] = np.clip(1 - covariance[a, a] / s.link_variance, 0.0, MOST_SHARE), own, 0.0
+            found[:, a] = *_of_correlation(s, x, clinician_information, covariance[a, a]), 0.0
             continue
         effect = np.flatnonzero(s.unit_sd == s.width_by[a])[0]
         own = 1 / max(unit_information[:, effect, effect].mean(), LEAST_INFORMATION)
         variance = np.exp(2 * log_sd[s.width_by[a]]) * (own + 1) / len(unit_information)
         found[:, a] = min(MOST_SHARE, variance / covariance[a, a]), own, 1.0
     return found
+
+
+def _of_correlation(structure, x, clinician_information, variance):
+    """Share of the precision of the correlation's log odds that the study tells, and the variance of a rate's own measurement."""
+    s = structure
+    concordance = 1 / (1 + np.exp(-x[s.population[s.link[0]]]))
+    prior = s.link_concentration * concordance * (1 - concordance)
+    share = np.clip(1 - prior * variance, 0.0, MOST_SHARE)
+    own = 1 / max(clinician_information[:, s.link[1], s.link[1]].mean(), LEAST_INFORMATION)
+    if share > 0:  # clinicians whose levels and rates were known would tell a quarter each
+        own = min(own, max(len(clinician_information) / 4 / prior * (1 - share) / share - 1, 0.0))
+    return share, own
 
 
 C = 0.6  # correlations at which the level's part is told from the rest

@@ -40,8 +40,8 @@ class Structure:
     link : int array (2)
         Which parameter is the log odds of the concordance of a clinician's level, integrated out, with its rate; which of a
         clinician's effects is the rate. -1: there is none.
-    link_variance : float
-        Of those log odds under their prior.
+    link_concentration : float
+        Of the concordance's beta prior, both of its numbers together.
     """
 
     population: np.ndarray
@@ -55,7 +55,7 @@ class Structure:
     share: np.ndarray
     sticks: np.ndarray
     link: np.ndarray
-    link_variance: float = np.inf
+    link_concentration: float = 0.0
 
     @property
     def size(self) -> int:
@@ -105,22 +105,22 @@ def structure_of(names, slices, table, sizes, unit_of) -> Structure:
     for effect, mean in MEANS.items():
         if (effect, 0) in effects["unit"] and mean in where:
             width_by[where[mean]] = scale_of(effect, 0)
-    share, concentration = np.empty(0, int), np.empty(0)
+    share, shares = np.empty(0, int), np.empty(0)
     for p in table:
         if p.prior.family == "dirichlet":
-            concentration = np.array(p.prior.concentration)
-            share = where[f"{p.name}_simplex__"] + np.arange(concentration.size - 1)
+            shares = np.array(p.prior.concentration)
+            share = where[f"{p.name}_simplex__"] + np.arange(shares.size - 1)
     integrated = not {"level_z", "level_effect"} & latent.keys()
     linked = integrated and f"{CONCORDANCE}_logodds__" in where and ("rate_z", 0) in effects["clinician"]
     link = [where[f"{CONCORDANCE}_logodds__"], effects["clinician"].index(("rate_z", 0))] if linked else [-1, -1]
-    variance = np.inf
+    concentration = 0.0
     if linked:
         width_by[link[0]] = scale_of("rate_z", 0)
-        variance = sum(float(polygamma(1, c)) for c in dict(next(p.prior for p in table if p.name == CONCORDANCE).arguments).values())
+        concentration = sum(dict(next(p.prior for p in table if p.name == CONCORDANCE).arguments).values())
     sds = {who: np.array([scale_of(*effect) for effect in found], int) for who, found in effects.items()}
     return Structure(
         np.concatenate(population), blocks["unit"], blocks["clinician"], np.asarray(unit_of, int), sds["unit"], sds["clinician"],
-        log_unit, width_by, share, _sticks(concentration), np.array(link), variance,
+        log_unit, width_by, share, _sticks(shares), np.array(link), concentration,
     )
 
 

@@ -19,7 +19,7 @@ from equipoise.inference.laplace.density import _CALL, Density
 from equipoise.inference.laplace.mode import DONE, marginal_mode
 from equipoise.inference.laplace.population import bent, opened, stick
 from equipoise.inference.laplace.quantile import half_normal_position, log_half_normal
-from equipoise.inference.laplace.refine import coordinates_at
+from equipoise.inference.laplace.refine import _of_correlation, coordinates_at
 from equipoise.inference.laplace.structure import Structure
 from equipoise.models.likelihood import kept
 
@@ -108,6 +108,23 @@ def test_a_correlation_with_effects_is_known_the_better_the_more_they_differ():
         step = 1e-6
         above, below = (opened(np.log(ratio) + sign * step, share, own / effects**2, 0.0)[0] for sign in (1, -1))
         assert np.isclose(slope, (above - below) / (2 * step), atol=1e-6)
+
+
+def test_what_a_study_tells_of_the_correlation_and_what_it_could():
+    """Shares of the precision at a beta prior of 8 and 8, and at how many clinicians more differences of rates tell no more."""
+    rng = np.random.default_rng(0)
+    s = replace(places(rng, 3, 1, 1, 1000, 2), link=np.array([1, 1]), link_concentration=16.0)
+    x, information = np.zeros(s.size), np.zeros((1000, 2, 2))
+    assert _of_correlation(s, x, information, 1 / 4)[0] == 0  # the prior's own precision
+    assert _of_correlation(s, x, information, 1.0)[0] == 0
+    share, own = _of_correlation(s, x, information, 1 / 8)
+    assert share == 0.5
+    # where all rates are known the data's precision is a quarter for each clinician
+    log = opened(np.log(1e6), share, own, 0.0)[0]
+    assert np.isclose(8 * np.exp(-2 * log), 4 + 1000 / 4, rtol=1e-6)
+    assert _of_correlation(s, x, information[:10], 1 / 8) == (0.5, 0.0)
+    information[:, 1, 1] = 0.5
+    assert _of_correlation(s, x, information, 1 / 8) == (0.5, 2.0)
 
 
 def test_what_bends_a_skewed_marginal_straightens_it():
