@@ -14,8 +14,9 @@ SAMPLE = ("chain", "draw")
 RHAT_LIMIT = 1.01
 REFIT_RHAT = 1.05  # of refits, which have fewer draws: tried once more above it, and not judged
 ESS_LIMIT = 400
-# R-hat above its limit by no more than the limit is above 1: of thousands of quantities the worst may be so by chance
-NARROW = 2.0
+# R-hat above its limit by no more than the limit is above 1, of a quantity of which so many of the draws are effective: of thousands of
+# quantities some may be there by chance
+NARROW, WELL_MIXED = 2.0, 0.25
 SLOW = 0.1  # of the draws that are effective; fewer ask for longer trajectories rather than more draws
 # (Vehtari et al. 2021, Bayesian Analysis 16: rank-normalised R-hat below 1.01, bulk and tail ESS of at least 400)
 MOST_MEMBERS = 2000  # of one quantity, such as clinicians; of more, so many are judged, each taking some milliseconds:
@@ -135,8 +136,9 @@ def needs_another_try(table: pd.DataFrame, divergences: int, limit: float = RHAT
 def is_narrow(table: pd.DataFrame, divergences: int, limit: float = RHAT_LIMIT, draws: int = 0) -> bool:
     """Whether a run that `needs_another_try` failed so narrowly that more draws will do.
 
-    Nothing diverged or mixes slowly, and R-hat is above its limit by no more than the limit is above 1. Its largest value over thousands
-    of quantities passes 1.01 now and then however well 4 chains of 1,000 draws mix, since it varies from one to the other.
+    Nothing diverged, few effective draws there are of none, and R-hat is above its limit by little where draws mix well. Its largest
+    value over thousands of quantities passes 1.01 now and then however well 4 chains of 1,000 draws mix: it varies from one to the other.
     """
-    worst = 1 + NARROW * (limit - 1)
-    return not (divergences or ((table["rhat"] > worst) | (table["ess_bulk"] < SLOW * draws)).any())
+    far, slow = table["rhat"] > 1 + NARROW * (limit - 1), table["ess_bulk"] < SLOW * draws
+    mixed_badly = (table["rhat"] > limit) & (table["ess_bulk"] < WELL_MIXED * draws)
+    return not (divergences or (far | slow | mixed_badly).any())

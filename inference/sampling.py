@@ -54,7 +54,8 @@ class Sampling:
         room = int(MOST_NUMBERS // (numbers * self.draws * self.chains))
         if tries == 1:
             return replace(self, thin=TWICE) if narrowly and room >= TWICE else self.stricter()
-        return replace(self.stricter(), tune=2 * self.tune, thin=min(MORE, max(room, 1)))
+        strict = self if self.thin == 1 else self.stricter()  # as it would be after a second try that was stricter
+        return replace(strict.stricter(), tune=2 * self.tune, thin=min(MORE, max(room, 1)))
 
     def stricter(self) -> Sampling:
         """With a higher acceptance target."""

@@ -90,7 +90,8 @@ def test_a_second_try_after_a_narrow_failure_makes_twice_the_draws_and_is_no_str
     assert first.again(1, False, 100) == replace(first, target_accept=pytest.approx(0.96))
     assert first.again(1, True, int(MOST_NUMBERS / 4000)) == first.stricter()  # memory has no room for twice the draws
     # and a third is stricter whatever the second was
-    assert first.again(1, True, 100).again(2, True, 100) == replace(first.stricter(), thin=3, tune=2000)
+    third = first.again(1, False, 100).again(2, False, 100)
+    assert first.again(1, True, 100).again(2, True, 100) == third == replace(first.stricter().stricter(), thin=3, tune=2000)
 
 
 @pytest.mark.parametrize("lengths, complete", [([10, 10], True), ([10, 9], False), ([10], False)])
