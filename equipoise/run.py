@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager, redirect_stdout
@@ -230,7 +231,8 @@ class _Job:
         chains = 1 if self.sampling["method"] == QUICK else self.sampling["chains"]
         with outputs.staged(self.target) as staging:
             needed = bytes_of_results(self.model, self.study, chains, self.sampling["draws"])
-            need_room(staging, needed, "another folder for results (--output)")
+            beside = 2 if staging.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev else 1  # what is in both while it is saved
+            need_room(staging, beside * needed, "another folder for results (--output)")
             if is_asked():
                 note("On a Dask cluster, once its workers answer (a minute at most).")
             if self.sampling["method"] == QUICK:

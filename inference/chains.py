@@ -13,13 +13,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 
-from .over_workers import ClusterLost, prepared, share_out
+from .over_workers import ClusterLost, asking, prepared, share_out
 from .workers import need_memory
 
 PROGRESS = "equipoise-chains"  # topic of what workers tell
@@ -180,10 +180,11 @@ def sample_chains(
     found: dict[int, xr.DataTree] = {}
     jobs = [(f"chain {c}", c) for c in range(chains)]
     total = settings["tune"] + settings["draws"]
-    need_memory(client, bytes_of_chain(numbers, settings["draws"], settings["tune"]), f"a chain of {settings['draws']} draws")
+    with asking(client):
+        need_memory(client, bytes_of_chain(numbers, settings["draws"], settings["tune"]), f"a chain of {settings['draws']} draws")
+        workers, address = len(client.nthreads()), client.scheduler.address
     if progress:
-        workers = len(client.nthreads())
-        print(f"{chains} chains over {workers} worker{'s' * (workers > 1)} of {client.scheduler.address} ...", flush=True)
+        print(f"{chains} chains over {workers} worker{'s' * (workers > 1)} of {address} ...", flush=True)
     done = share_out(
         client, _sample, given, jobs, interrupted=lambda: client.run(_stop, run, on_error="ignore"), meanwhile=meanwhile, patient=True,
     )  # fmt: skip
@@ -208,7 +209,7 @@ def _sample(given, chain: int) -> tuple[int, xr.DataTree | None]:
     """On a worker; None where the run was stopped before."""
     from distributed import get_worker
 
-    from .sampling import with_threads
+    from .sampling import use_threads
 
     key, source, settings, run = given
     if run in _STOPPED:
@@ -221,8 +222,9 @@ def _sample(given, chain: int) -> tuple[int, xr.DataTree | None]:
             last[0] = time.monotonic()
             worker.log_event(PROGRESS, {"run": run, "chain": chain, "made": made})
 
-    with with_threads(compiled, source.threads):
-        tree = sample_one(compiled, settings, chain, lambda: run in _STOPPED, tell)
+    if source.threads > 1:
+        use_threads(compiled, source.threads)  # for all chains here, which are of one run
+    tree = sample_one(compiled, settings, chain, lambda: run in _STOPPED, tell)
     return chain, tree
 
 
@@ -245,8 +247,10 @@ def _bar(client, run: str, chains: int, total: int, progress: bool):
             if told["run"] == run and told["made"] < total:
                 show(told["chain"], told["made"])
 
-        client.subscribe_topic(PROGRESS, hear)
+        with asking(client):
+            client.subscribe_topic(PROGRESS, hear)
         try:
             yield show
         finally:
-            client.unsubscribe_topic(PROGRESS)
+            with suppress(Exception):  # where the cluster was lost, that is told and not this
+                client.unsubscribe_topic(PROGRESS)

@@ -121,11 +121,13 @@ def sizes_of(design: Design, chains: int, draws: int) -> dict[str, dict[str, int
 
 def bytes_of_results(model, study, chains: int, draws: int) -> int:
     """What saved draws of single clinicians take at the least on the disk, where they are kept apart from the rest (`store`)."""
-    if not is_large({"chain": chains, "draw": draws, "clinician": study.n_clinicians}):
+    most = {"chain": chains, "draw": draws, "intervention": max(len(study.interventions), 1), "clinician": study.n_clinicians}
+    if not is_large(most):
         return 0
     design, _, _ = build_design(model, study)
     sampled = sum("clinician" in parameter.dims for parameter in parameter_table(model, study, design)) + len(RECORDED)
-    return bytes_on_disk(sizes_of(design, chains, draws)) + 8 * sampled * chains * draws * study.n_clinicians
+    recorded = {"chain": chains, "draw": draws, "clinician": study.n_clinicians}
+    return bytes_on_disk(sizes_of(design, chains, draws)) + sampled * bytes_on_disk({"": recorded})
 
 
 def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, xr.Variable]:

@@ -77,7 +77,8 @@ def fit(
         Processes of a "local" cluster; default: one for each core.
     threads : int
         That each chain of NUTS shares its clinicians out over; the draws do not depend on it. Worth it for thousands of clinicians where
-        there are more cores than chains; on a machine that has other work to do it costs time.
+        there are more cores than chains; on a machine that has other work to do it costs time. Where numba has neither OpenMP nor TBB it
+        is one.
 
     Returns
     -------
@@ -103,7 +104,8 @@ def fit(
     design = build_design(model, study)[0]
     if method == "laplace":
         settings = replace(settings, tune=0, chains=1)
-    need_room(Path(tempfile.gettempdir()), bytes_on_disk(sizes_of(design, settings.chains, settings.draws)))
+    # a further try's beside those of the one before; a quick look's by recording and by deriving, and its proposals
+    need_room(Path(tempfile.gettempdir()), 2 * bytes_on_disk(sizes_of(design, settings.chains, settings.draws)))
     compiled = compile_model(pymc_model)
     if method == "nuts":
         need_memory_here(compiled, settings)
@@ -141,14 +143,18 @@ def fit(
             rescaled = scaled_by(compiled, model, study, result.posterior) or scaled
             again, whole = sample(rescaled, harder, progress, cores, (model, study), threads=threads)
         except (KeyboardInterrupt, ClusterLost) as error:
-            whole, reason = False, f"failed ({error})" if isinstance(error, ClusterLost) else reason
+            whole, reason = False, f"failed ({str(error).removesuffix('.')})" if isinstance(error, ClusterLost) else reason
         seconds += time.perf_counter() - started
         if not whole:
             stopped = f"Another try {reason}; these are the draws of the one before."
             break
+        try:
+            result = _Derived(again, model, study, harder)
+        except UserError as error:  # no room on the disk
+            stopped = f"Another try failed ({str(error).removesuffix('.')}); these are the draws of the one before."
+            break
         settings, tries = harder, tries + 1
         spreads.restart()
-        result = _Derived(again, model, study, settings)
     found = problems(result.diagnostics, result.divergences, result.draws.chains * result.draws.draws)
     if not complete:
         found.insert(0, "INCOMPLETE: the run was interrupted; these are the draws it had, not the draws asked for.")

@@ -7,15 +7,16 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain, islice
 from itertools import count as count_up
+from itertools import islice
 from typing import Any
 
 from ..datasets.errors import UserError
 from .cluster import client_in_use
 from .workers import environment, must_agree
 
-LOST = "the connection to the Dask scheduler was lost; run it again."
+AGAIN = "; run it again."
+LOST = "the connection to the Dask scheduler was lost" + AGAIN
 UNDER_WAY = 2  # blocks for each thread of the workers: one that is worked on, and the next
 MOST_PREPARED = 3  # that a worker keeps: as many as there are assumptions on the spread
 
@@ -24,7 +25,7 @@ _LOCK = threading.Lock()
 
 
 class ClusterLost(UserError):
-    """A cluster that gave up a job, or that cannot be reached any more."""
+    """A cluster that gave up a job, has a worker that cannot do it, or cannot be reached any more."""
 
 
 def prepared(key: str, prepare: Callable, given: Any):
@@ -66,16 +67,16 @@ def share_out(
     Raises
     ------
     ClusterLost
-        Where workers are lost again and again over one job, or the scheduler is.
-    UserError
-        For a worker that joined with other versions than those here.
+        Where workers are lost again and again over one job, or the scheduler is, and for a worker that joined with other versions than
+        those here.
     """
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker, as_completed
     from distributed.client import ClosedClientError
 
-    _must_run(client)
+    if client.status != "running":  # what is asked of it then may never come back
+        raise ClusterLost(LOST)
     waiting, number, names, done = iter(jobs), count_up(1), {}, as_completed(loop=client.loop)
     sent, given_up = [], None
 
@@ -111,13 +112,14 @@ def share_out(
                 yield from ((names[other], other.result()) for other in names if other.status == "finished")
             try:
                 result = future.result()
-            except KilledWorker as error:
-                given_up = given_up or ClusterLost(_lost(name, error))
+            except (KilledWorker, ClusterLost, ImportError) as error:  # the last where a worker has another version, or none
+                given_up = given_up or _given_up(name, error)
                 if not patient:
                     raise given_up from None
+                send(1)
                 continue
             except CancelledError:
-                raise ClusterLost(f"the connection to the Dask scheduler was lost before {_called(name)} was done; run it again.") from None
+                raise ClusterLost(f"the connection to the Dask scheduler was lost before {_called(name)} was done{AGAIN}") from None
             yield name, result
             del future, result
             send(1)
@@ -130,20 +132,31 @@ def share_out(
             client.cancel([*names, *sent])  # what a cluster that goes on would still do
 
 
+@contextmanager
+def asking(client) -> Iterator[None]:
+    """For what is asked of the scheduler itself: raises `ClusterLost` where it is gone, which shows in many ways."""
+    from distributed.client import ClosedClientError
+
+    if client.status != "running":
+        raise ClusterLost(LOST)
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, AttributeError, ClosedClientError):
+        raise ClusterLost(LOST) from None
+
+
 def threads_of(client) -> int:
     """Of all workers together; raises `ClusterLost` without a scheduler."""
-    _must_run(client)
-    return max(sum(client.nthreads().values()), 1)
-
-
-def _must_run(client) -> None:
-    if client.status != "running":  # what is asked of it then may never come back
-        raise ClusterLost(LOST)
+    with asking(client):
+        return max(sum(client.nthreads().values()), 1)
 
 
 def _agreeing(versions, function: Callable, given: Any, job: Any):
     """On a worker, which may have joined when all others had been asked."""
-    must_agree(versions)
+    try:
+        must_agree(versions)
+    except UserError as error:
+        raise ClusterLost(str(error)) from None
     return function(given, job)
 
 
@@ -152,24 +165,24 @@ def block_by_block(here: Callable, there: Callable, given: Any, blocks: Iterable
 
     Few blocks are in memory at a time. Where the cluster is lost, the rest is worked out here.
     """
-    client, sent = client_in_use(), {}
-    if client is None or client.status != "running":  # it was lost before, and that was said
-        yield from ((name, here(given, block)) for name, block in blocks)
-        return
+    client, sent, blocks = client_in_use(), {}, iter(blocks)
 
     def noted():
         for name, block in blocks:
             sent[name] = block
             yield name, block
 
-    left = noted()
-    try:
-        for name, value in share_out(client, there, given, left, UNDER_WAY * threads_of(client)):
-            del sent[name]
-            yield name, value
-    except ClusterLost as error:
-        print(f"{error} What is left of it is worked out here.", file=sys.stderr)
-        yield from ((name, here(given, block)) for name, block in chain(list(sent.items()), left))
+    if client is not None:
+        try:
+            for name, value in share_out(client, there, given, noted(), UNDER_WAY * threads_of(client)):
+                del sent[name]
+                yield name, value
+        except ClusterLost as error:
+            print(f"{str(error).removesuffix(AGAIN).removesuffix('.')}. What is left of it is worked out here.", file=sys.stderr)
+    while sent:
+        name, block = sent.popitem()
+        yield name, here(given, block)
+    yield from ((name, here(given, block)) for name, block in blocks)
 
 
 def _itself(given):
@@ -186,6 +199,17 @@ def _large_graphs():
 
 def _called(name) -> str:
     return name if isinstance(name, str) else "a block of the work"
+
+
+def _given_up(name, error) -> ClusterLost:
+    if isinstance(error, ClusterLost):
+        return error
+    if isinstance(error, ImportError):
+        return ClusterLost(
+            f"a worker could not do {_called(name)} ({error}): it has not what is installed here. Install the same versions there "
+            "(requirements.lock), or leave that worker out."
+        )
+    return ClusterLost(_lost(name, error))
 
 
 def _lost(name, error) -> str:

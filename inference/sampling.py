@@ -28,7 +28,6 @@ MORE = 3
 MOST_NUMBERS = 2.5e8  # that its draws may hold in memory, those among them that are not kept
 
 
-
 @dataclass(frozen=True)
 class Sampling:
     """Settings of the sampler; see `equipoise.fit` for their meaning."""
@@ -77,8 +76,9 @@ def compile_model(pymc_model):
 
 
 def need_memory_here(compiled, settings: Sampling) -> None:
-    """Raise `UserError` where there is not the memory for all draws, once as nutpie has them and once as arrays."""
-    free, needed = available_memory(), 16.0 * compiled.n_expanded * settings.draws * settings.chains
+    """Raise `UserError` where there is not the memory for all draws, once as nutpie has them, with those of warm-up, and once as arrays."""
+    made = settings.draws + (0 if client_in_use() else settings.tune)  # workers send no warm-up
+    free, needed = available_memory(), 16.0 * compiled.n_expanded * made * settings.chains
     if free is not None and needed > free:
         raise UserError(
             f"{settings.chains} chains of {settings.draws} draws of {compiled.n_expanded} numbers each need about {needed / 1e9:.1f} GB of "
@@ -159,15 +159,20 @@ def with_threads(compiled, threads: int):
     if threads == 1:
         yield
         return
+    use_threads(compiled, threads)
+    try:
+        yield
+    finally:
+        use_threads(compiled, 1)
+
+
+def use_threads(compiled, threads: int) -> None:
+    """So many from now on, of a model that was built for several."""
     from ..models.op import THREADS
 
     given = compiled.shared_data[THREADS]  # where its machine code looks
     given.flags.writeable = True
     given[:] = threads
-    try:
-        yield
-    finally:
-        given[:] = 1
 
 
 def _ended(running, meanwhile: Callable[[], object]) -> xr.DataTree:

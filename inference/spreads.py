@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ import xarray as xr
 
 from ..models.capacity import SPREADS
 from .convergence import diagnose
+from .over_workers import ClusterLost
 from .sampling import Sampling, compile_model, sample, well_scaled
 
 KEPT = ("level", "theta_alpha", "theta_beta")
@@ -63,7 +65,8 @@ class OtherSpreads:
                     self.compiled[spread] = well_scaled(compile_model(other.build(self.study, self.threads > 1)), other, self.study)
 
     def beside[T](self, settings: Sampling, work: Callable[[], T]) -> T:
-        """What ``work`` gives, done while the next of them is sampled; Ctrl-C gives up the rest of them and not the work."""
+        """What ``work`` gives, done while the next of them is sampled; Ctrl-C, or a cluster that is lost, gives up the rest of
+        them and not the work."""
         done: list[T] = []
         if self.left:
             self.prepare()
@@ -76,8 +79,10 @@ class OtherSpreads:
                     (replace(self.model, spread=spread), self.study),
                     meanwhile=lambda: done.append(work()), threads=self.threads,
                 )
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, ClusterLost) as error:
                 complete = False
+                if isinstance(error, ClusterLost):
+                    print(f"{error} The lever is not shown with other spreads.", file=sys.stderr)
             if complete:
                 self.found[spread] = _kept(raw)
             else:

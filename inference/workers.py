@@ -106,7 +106,7 @@ def must_agree(versions: dict[str, str]) -> None:
         if own[package] != ours:
             from distributed import get_worker
 
-            raise UserError(_differs(f"the worker {get_worker().address}, which joined later,", package, own[package], ours))
+            raise UserError(_differs(f"the worker {get_worker().address}, new since the others were asked,", package, own[package], ours))
 
 
 def _everywhere(client, function, *args) -> dict[str, str]:

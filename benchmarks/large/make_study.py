@@ -1,6 +1,7 @@
 """A simulated study of any size as files: surveys in Parquet (or CSV), spells, and an analysis file for both.
 
     python benchmarks/large/make_study.py FOLDER --clinicians 50000
+    python benchmarks/large/make_study.py FOLDER --clinicians 5000 --nuts     # nuts.toml beside: 4 chains of 1,000 draws
 
 Twenty clinicians a unit, twenty surveys each a week apart with some jitter, one answer in twenty missing; a programme that
 reaches the units one after another, and one given to every other unit. The truth stands in ``truth.csv``.
@@ -119,5 +120,10 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clinicians", type=int, default=50_000)
     parser.add_argument("--csv", action="store_true", help="CSV beside Parquet")
+    parser.add_argument("--nuts", action="store_true", help="also an analysis file for the sampler, with its defaults")
     asked = parser.parse_args()
     print(make(asked.folder, asked.clinicians, formats=("parquet", "csv") if asked.csv else ("parquet",)))
+    if asked.nuts:
+        text = ANALYSIS.format(data="surveys.parquet").replace("draws = 400\nchains = 1\n", "compare_spreads = false\n")
+        (asked.folder / "nuts.toml").write_text(text, encoding="utf-8")
+        print(asked.folder / "nuts.toml")

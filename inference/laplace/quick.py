@@ -230,6 +230,8 @@ def _weighted(groups):
 
 def _evaluated(effects, points, seed: int, made: int, rows=None, brief: bool = False, scored: bool = True):
     """The points and what comes out there; draws of the effects fill ``rows`` from ``made`` on."""
+    if isinstance(rows, np.memmap):  # a page for which the disk has no room would end the process
+        need_room(Path(tempfile.gettempdir()), 8 * len(points) * rows.shape[1])
     values, seeds = [], ([seed, 2, made + n] for n in range(len(points)))
     for n, value in enumerate(effects.at(points, seeds, keep=rows is not None, brief=brief, scored=scored)):
         if rows is not None:
@@ -263,7 +265,6 @@ def _room(count: int, size: int) -> np.ndarray:
     """Rows for draws; pages that are not used take no room."""
     if count * size <= IN_MEMORY:
         return np.empty((count, size))
-    need_room(Path(tempfile.gettempdir()), 8 * count * size)
     with tempfile.TemporaryFile(prefix="equipoise-draws-") as file:  # lasts as long as the array
         return np.memmap(file, float, "w+", shape=(count, size))
 

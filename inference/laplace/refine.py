@@ -49,8 +49,7 @@ def coordinates_at(structure, x, latent, covariance, unit_follows, clinician_fol
     found = replace(
         start, log_sd=log_sd, centre=centre, scale=np.linalg.cholesky(covariance), unit_growth=unit_growth,
         clinician_growth=clinician_growth, level=level, coupling=followed @ latent.coupling + np.linalg.solve(own, moves),
-        unit_information=unit,
-        clinician_information=clinician, funnel=_funnel(s, x, log_sd, unit, clinician, covariance),
+        unit_information=unit, clinician_information=clinician, funnel=_funnel(s, x, log_sd, unit, clinician, covariance),
     )  # fmt: skip
     # the map follows much of its own accord; what is left of the dependence is linear
     found = replace(found, unit_follows=unit_follows - _followed(found)[0])

@@ -218,7 +218,7 @@ def test_a_further_try_that_loses_its_cluster_leaves_the_draws_of_the_one_before
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         found = fit(CapacityModel(), study, draws=100, tune=60, chains=4, seed=5, progress=False, retry_above=1.0)
-    assert found.warnings[0] == "NOT CONVERGED: Another try failed (the scheduler was lost.); these are the draws of the one before."
+    assert found.warnings[0] == "NOT CONVERGED: Another try failed (the scheduler was lost); these are the draws of the one before."
     assert found.tree["posterior"].sizes["draw"] == 100 and found.complete
 
 
@@ -269,6 +269,22 @@ def test_where_one_job_is_given_up_the_others_may_be_waited_for(at_work):
                 found[name] = result["square"]
     # the next in line at the lost worker may be taken for the culprit
     assert found in ({"chain 1": 1, "chain 2": 4}, {"chain 2": 4})
+
+
+def test_what_is_asked_of_a_scheduler_that_is_gone_is_one_message_too():
+    """Before it is known that it is gone, the client's own calls fail in many ways."""
+    import distributed.client
+
+    client = type("Client", (), {"status": "running"})()
+    for error in (OSError(), RuntimeError("ConnectionPool is closed"), KeyError("workers"), distributed.client.ClosedClientError("")):
+        with pytest.raises(over_workers.ClusterLost, match="was lost"), over_workers.asking(client):
+            raise error
+    client.status = "connecting"
+    with pytest.raises(over_workers.ClusterLost), over_workers.asking(client):
+        pytest.fail("asked")
+    with pytest.raises(over_workers.ClusterLost):
+        source = chains.Source(CapacityModel(), type("Study", (), {"fingerprint": ""}))
+        chains.sample_chains(client, source, {"tune": 1, "draws": 1}, 1, 1, False)
 
 
 def test_a_scheduler_that_is_lost_is_one_message(at_work):
@@ -336,7 +352,8 @@ def test_a_worker_that_joins_later_with_other_versions_is_named(tmp_path, at_wor
     preload.write_text(textwrap.dedent(OTHER))
     with distributed.LocalCluster(n_workers=1, preload=str(preload), **QUIET) as one, distributed.Client(one) as client:
         address = next(iter(one.scheduler.workers))
-        with pytest.raises(UserError, match=rf"the worker {address}, which joined later, has .*, and here it is .*requirements\.lock"):
+        told = rf"the worker {address}, new since the others were asked, has .*, and here it is .*requirements\.lock"
+        with pytest.raises(over_workers.ClusterLost, match=told):
             list(over_workers.share_out(client, at_work.work, {"base": 0}, [("a", 1)]))
 
 

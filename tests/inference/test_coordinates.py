@@ -78,7 +78,7 @@ def test_a_share_as_nearly_a_normal_quantile(low, high):
         assert np.isclose(curved, -1, atol=0.1)
 
 
-def test_a_width_by_effects_is_known_the_less_the_more_they_differ():
+def test_a_mean_of_effects_is_known_the_less_the_more_they_differ():
     """Variance of the mean of 5 measured effects and something else, by how much the effects differ."""
     effects, own, other = 0.3, 0.2, 0.05
 
@@ -294,11 +294,13 @@ def test_any_coordinates_keep_the_density(sizes):
         width_by=np.where(number == p - 1, 0, -1), share=share, sticks=0.5 + rng.random((4, share.size)), link=np.array([1, k - 1]),
     )  # fmt: skip
     s.log_unit[[*share, p - 1]] = np.nan
+    if p > 6:
+        s.width_by[1] = 2  # the correlation's scale follows a standard deviation, as it does in the model
     roots = rng.normal(size=(units, m, m)), rng.normal(size=(clinicians, k, k))
     coordinates = Coordinates(
         s, *(0.3 * rng.normal(size=size) for size in (p, s.size)), np.tril(0.2 * rng.normal(size=(p, p))) + 0.5 * np.eye(p),
         np.stack([0.2 * rng.normal(size=p), 1 + rng.random(p), rng.uniform(-0.9, 0.9, p)]),
-        np.concatenate([rng.random((2, p)), rng.integers(0, 2, (1, p))]),
+        np.stack([*rng.random((2, p)), number != 1]),
         0.2 * rng.normal(size=(m, p)), 0.2 * rng.normal(size=(k, p)),
         np.concatenate([rng.random((1, clinicians)), rng.normal(size=(1 + m, clinicians))]),
         *(0.5 * rng.normal(size=size) for size in ((units, m, p), (clinicians, k, p), (clinicians, k, m))),

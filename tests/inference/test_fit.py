@@ -21,6 +21,7 @@ from equipoise.inference import spreads as spreads_module
 from equipoise.inference.checks import CHECKS
 from equipoise.inference.laplace.coordinates import coordinates_of
 from equipoise.inference.laplace.density import Density
+from equipoise.inference.over_workers import ClusterLost
 from equipoise.inference.refits.doubling import doubling
 from equipoise.inference.refits.sensitivity import sensitivity
 from equipoise.inference.sampling import Sampling, sample
@@ -524,14 +525,15 @@ def test_without_wanted_spreads_the_work_is_done_all_the_same(real, monkeypatch)
 
 
 @pytest.mark.filterwarnings("ignore:Found chain dimension")  # so few draws there were
-def test_ctrl_c_gives_up_the_spreads_and_not_the_work(spreads):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ClusterLost])
+def test_ctrl_c_and_a_lost_cluster_give_up_the_spreads_and_not_the_work(spreads, error):
     """Whether it comes while the work is done or while the chains are waited for."""
     calls = []
 
     def work():
         calls.append(len(calls))
         if calls == [0]:
-            raise KeyboardInterrupt
+            raise error
         return "work"
 
     settings = Sampling(draws=100_000, tune=50, chains=2, seed=1)

@@ -131,10 +131,14 @@ def test_settings_that_make_no_sense_are_refused_before_anything_is_built(settin
 
 def test_draws_that_memory_has_no_room_for_are_refused_before_any_is_made(monkeypatch):
     compiled = type("Compiled", (), {"n_expanded": 100_000})
-    monkeypatch.setattr(sampling, "available_memory", lambda: 6.3e9)
-    with pytest.raises(UserError, match=r"4 chains of 1000 draws of 100000 numbers each need about 6\.4 GB.*6\.3 GB are free.*--quick"):
-        sampling.need_memory_here(compiled, Sampling(draws=1000, chains=4))
-    sampling.need_memory_here(compiled, Sampling(draws=1000, chains=3))
+    monkeypatch.setattr(sampling, "available_memory", lambda: 9.5e9)
+    asked = Sampling(draws=1000, tune=500, chains=4)  # nutpie keeps what warm-up made
+    with pytest.raises(UserError, match=r"4 chains of 1000 draws of 100000 numbers each need about 9\.6 GB.*9\.5 GB are free.*--quick"):
+        sampling.need_memory_here(compiled, asked)
+    sampling.need_memory_here(compiled, replace(asked, chains=3))
+    with monkeypatch.context() as patch:
+        patch.setattr(sampling, "client_in_use", lambda: "a client")  # whose workers send none of that
+        sampling.need_memory_here(compiled, asked)
     monkeypatch.setattr(sampling, "available_memory", lambda: None)  # a system that does not tell
     sampling.need_memory_here(compiled, Sampling(draws=10**6, chains=4))
 
@@ -147,7 +151,9 @@ def test_threads_of_the_likelihood_change_no_draw(monkeypatch):
     inside = sampling.with_threads
 
     def noted(compiled, threads):
-        used.append((threads, "threads" in compiled.shared_data))
+        own, _ = compiled.logp_func  # what is in the sampler's coordinates calls the machine code of the model itself
+        told = own.shared_data.get("threads")
+        used.append((threads, told is not None and np.uint64(told.ctypes.data).tobytes() in own.user_data.tobytes()))
         return inside(compiled, threads)
 
     monkeypatch.setattr(sampling, "with_threads", noted)
