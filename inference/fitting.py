@@ -55,7 +55,7 @@ def fit(
         Acceptance target of NUTS, between 0 and 1. If draws diverge, R-hat passes `retry_above` or less than a tenth of the draws
         is effective, a second try is made with 1 - (1 - target_accept) / 5 and trajectories of twice the length; where it is R-hat alone,
         and by little, with twice the draws, of which every second is kept. If need be a third one follows that is as much stricter again,
-        with twice the warm-up, which makes three times the draws and keeps every third (fewer where they would fill the memory).
+        with twice the warm-up, which makes six times the draws and keeps every sixth (fewer where they would fill the memory).
     compare_spreads : bool
         Fit the model again under the other assumptions on the spread (`CapacityModel.spread`), so that `Fit.lever` can
         show what the lever becomes under them. Nothing is done where no intervention has both levers.

@@ -24,7 +24,7 @@ LONGEST_STEP = 0.3
 TWICE = 2  # the draws of a second try where the first failed narrowly: every second is kept
 # By which the third try has more draws than are asked for and kept: it is for posteriors that are narrow, long-tailed or of two humps,
 # where draws are much alike.
-MORE = 3
+MORE = 6
 MOST_NUMBERS = 2.5e8  # that its draws may hold in memory, those among them that are not kept
 
 

@@ -424,7 +424,7 @@ def test_divergences_ask_for_further_tries_with_a_higher_target(real, quick, mon
 
     monkeypatch.setattr(fitting, "sample", fake)
     fit, warned = quick(target_accept=0.9)
-    assert [(round(s.target_accept, 12), s.thin) for s in tries] == [(0.9, 1), (0.98, 1), (0.996, 3)][: len(divergences)]
+    assert [(round(s.target_accept, 12), s.thin) for s in tries] == [(0.9, 1), (0.98, 1), (0.996, 6)][: len(divergences)]
     # each further one in coordinates that the draws before it ask for
     assert walked[1] is not walked[0] and not np.allclose(walked[1].scale, walked[0].scale)
     assert fit.divergences == divergences[-1]

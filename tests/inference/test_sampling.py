@@ -61,14 +61,14 @@ def test_of_a_thinned_run_no_divergence_is_lost():
     assert thinned(tree, 1) is tree
 
 
-def test_a_third_try_makes_three_times_the_draws_and_gives_as_many_as_were_asked_for(monkeypatch):
+def test_a_third_try_makes_six_times_the_draws_and_gives_as_many_as_were_asked_for(monkeypatch):
     import nutpie
 
     asked = {}
 
     def made(compiled, **settings):
         asked.update(settings)
-        tree = a_tree([30, 30], 30)
+        tree = a_tree([60, 60], 60)
         stats = tree["sample_stats"].to_dataset()
         tree["sample_stats"] = xr.DataTree(stats.assign(diverging=stats["energy"] < 0))
         return tree
@@ -76,9 +76,9 @@ def test_a_third_try_makes_three_times_the_draws_and_gives_as_many_as_were_asked
     monkeypatch.setattr(nutpie, "sample", made)
     settings = Sampling(draws=10, tune=5, chains=2).again(1, False, 7).again(2, False, 7)
     tree, complete = sample(None, settings, progress=False, cores=1)
-    assert complete and (asked["draws"], asked["tune"]) == (30, 10)
+    assert complete and (asked["draws"], asked["tune"]) == (60, 10)
     assert asked["target_accept"] == settings.target_accept == pytest.approx(0.992)
-    np.testing.assert_array_equal(tree["posterior"]["x"][0], np.arange(2, 30, 3))
+    np.testing.assert_array_equal(tree["posterior"]["x"][0], np.arange(5, 60, 6))
     # a study whose draws would fill the memory has none beside those that are kept
     assert Sampling(draws=1000, chains=4).again(2, False, int(MOST_NUMBERS / 4000)).thin == 1
     assert Sampling(draws=1000, chains=4).again(2, False, int(MOST_NUMBERS / 8000)).thin == 2
@@ -91,7 +91,7 @@ def test_a_second_try_after_a_narrow_failure_makes_twice_the_draws_and_is_no_str
     assert first.again(1, True, int(MOST_NUMBERS / 4000)) == first.stricter()  # memory has no room for twice the draws
     # and a third is stricter whatever the second was
     third = first.again(1, False, 100).again(2, False, 100)
-    assert first.again(1, True, 100).again(2, True, 100) == third == replace(first.stricter().stricter(), thin=3, tune=2000)
+    assert first.again(1, True, 100).again(2, True, 100) == third == replace(first.stricter().stricter(), thin=6, tune=2000)
 
 
 @pytest.mark.parametrize("lengths, complete", [([10, 10], True), ([10, 9], False), ([10], False)])
