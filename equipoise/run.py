@@ -229,6 +229,7 @@ class _Job:
         from .inference.store import need_room
 
         chains = 1 if self.sampling["method"] == QUICK else self.sampling["chains"]
+        threads = {} if self.analysis.spec.compute.threads == 1 else {"threads": self.analysis.spec.compute.threads}
         with outputs.staged(self.target) as staging:
             needed = bytes_of_results(self.model, self.study, chains, self.sampling["draws"])
             beside = 2 if staging.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev else 1  # what is in both while it is saved
@@ -241,7 +242,7 @@ class _Job:
                 asked = f"{self.sampling['chains']} chains of {self.sampling['draws']} draws"
                 note(f"Sampling {asked} (Ctrl-C keeps those there are).")
             with quiet():
-                fit = sample(self.model, self.study, **self.sampling, threads=self.analysis.spec.compute.threads, progress=progress)
+                fit = sample(self.model, self.study, **self.sampling, **threads, progress=progress)
             if not fit.complete:
                 return self.keep(fit, fit.save, kept)
             fit.save(staging / DRAWS)

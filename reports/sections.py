@@ -291,7 +291,7 @@ def provenance(material) -> Section:
 def _sampled(sampling: dict, sizes) -> list[list[str]]:
     return [
         ["Draws kept", f"{sizes['chain']} chains of {sizes['draw']} draws{thinned(sampling)}"],
-        ["Asked for", f"{sampling['chains']} chains of {sampling['draws']} draws after {sampling['tune']} of warm-up"],
+        ["Last try", f"{sampling['chains']} chains of {sampling['draws']} draws after {sampling['tune']} of warm-up"],
         ["Acceptance target", number(sampling["target_accept"])],
         ["Tries", str(sampling["tries"])],
     ]
