@@ -126,8 +126,8 @@ def bytes_of_results(model, study, chains: int, draws: int) -> int:
         return 0
     design, _, _ = build_design(model, study)
     sampled = sum("clinician" in parameter.dims for parameter in parameter_table(model, study, design)) + len(RECORDED)
-    recorded = {"chain": chains, "draw": draws, "clinician": study.n_clinicians}
-    return bytes_on_disk(sizes_of(design, chains, draws)) + sampled * bytes_on_disk({"": recorded})
+    sizes = sizes_of(design, chains, draws)
+    return bytes_on_disk(sizes) + sampled * bytes_on_disk({"alpha": sizes["alpha"]})
 
 
 def derive(draws: Draws, rng: np.random.Generator) -> tuple[dict, dict, dict, xr.Variable]:

@@ -93,8 +93,7 @@ def fit(
         has room for.
     """
     settings = _settings(draws, tune, chains, seed, target_accept)
-    if not isinstance(threads, (int, np.integer)) or isinstance(threads, bool) or threads < 1:
-        raise UserError(f"threads must be a whole number of at least 1; got {threads!r}.")
+    _whole("threads", threads, 1)
     if method not in METHODS:
         raise UserError(f"method must be {' or '.join(map(repr, METHODS))}; got {method!r}.{nearest(str(method), METHODS)}")
     pymc_model = model.build(study, threads > 1 and method == "nuts")
@@ -195,15 +194,18 @@ def _fit(result: _Derived, tree: xr.DataTree, settings: Sampling, how: dict, com
 
 def _settings(draws, tune, chains, seed, target_accept) -> Sampling:
     for name, value, least in (("draws", draws, 1), ("tune", tune, 1), ("chains", chains, 1)):
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-            raise UserError(f"{name} must be a whole number of at least {least}; got {value!r}.")
+        _whole(name, value, least)
     if not 0.5 <= target_accept < 1:
         raise UserError(f"target_accept must lie between 0.5 and 1; got {target_accept!r}.")
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
-        raise UserError(f"seed must be a whole number of at least 0; got {seed!r}.")
+    _whole("seed", seed, 0)
     return Sampling(int(draws), int(tune), int(chains), int(seed), float(target_accept))
+
+
+def _whole(name: str, value, least: int) -> None:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise UserError(f"{name} must be a whole number of at least {least}; got {value!r}.")
 
 
 class _Derived:

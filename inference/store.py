@@ -75,7 +75,7 @@ class Drawn:
             if folder is None:
                 self.temporary = _Temporary()
                 folder = self.temporary.path
-            need_room(folder, bytes_on_disk(large))
+            need_room(folder, bytes_on_disk(sizes))
         for name, size in sizes.items():
             shape = tuple(size.values())
             self.arrays[name] = _create(folder, name, size) if name in large else np.empty(shape)

@@ -10,8 +10,8 @@ J is the information that the study adds, at the centre, to the effects' own pre
 deviations relative to the centre's, times how the information grows with theta. w0 is where the mode is expected: the centre, how it
 follows theta, and for a clinician less how it follows its unit. G and g are what a clinician's level, which is integrated out, tells of
 its rate at the correlation of the two: c^2/(1 - c^2 + v) and c/(1 - c^2 + v) times the level, with v the variance with which it is
-known; the level moves with the unit's. F widens means of units' effects where units differ more,
-and the correlation where rates differ less. At the centre F and D are I.
+known; the level moves with the unit's. F widens means of units' effects where units differ more, and the
+correlation where rates differ less. At the centre F and D are I.
 
 An effect that the study knows well thus follows what it knows (as if it were centred), one of which it knows nothing follows its prior
 (as if it were not), and the rest lie between, each by its own weight, also where a standard deviation or the correlation is far from
